@@ -233,6 +233,18 @@ def test_a_padded_row_equals_the_row_alone_in_every_batch_size(rng, isa, dtype, 
             assert_rows(net.run(x[:B], lengths=lengths[:B], return_hidden=True), rows, B)
 
 
+# The outputs of several columns may share a vector.
+def test_a_row_of_few_outputs_equals_the_row_alone(rng, isa, dtype):
+    for O, H in itertools.product((1, 2, 3, 4, 5, 7, 8, 9, 16, 17), (1, 2, 3, 4, 7, 8, 16, 33)):
+        settings = {"output_activation": ("sigmoid", "identity", "relu")[(O + H) % 3]}
+        net = elman.Network(2, H, O, seed=O, dtype=dtype, **settings)
+        x = inputs(rng, net, 35, 2)
+        x[3, 1, 0] = np.nan
+        alone = np.array([net(row) for row in x])
+        for B in (2, 3, 4, 5, 8, 15, 16, 17, 35):
+            assert_same_bits(net(x[:B]), alone[:B])
+
+
 def test_a_row_of_long_sequences_equals_the_row_alone(rng, isa, dtype):
     shapes = itertools.cycle([(2, 150), (33, 9), (7, 70), (1, 300)])
     for net, (B, T) in zip(networks(isa, dtype), shapes, strict=False):

@@ -14,5 +14,5 @@ def test_a_fault_fits_into_its_file_and_has_tests_near_it(fault):
     assert fault.test_files()
 
 
-def test_there_are_69_faults_and_each_has_its_name():
-    assert len({fault.name for fault in FAULTS}) == len(FAULTS) == 69
+def test_there_are_70_faults_and_each_has_its_name():
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) == 70

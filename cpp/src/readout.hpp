@@ -20,17 +20,14 @@ class OutputColumns {
           product_(is_product(network) ? network.kernels().product : nullptr),
           size_(network.output_size()),
           padded_(padded<Real>(size_)),
+          close_(network.kernels().close_stride(size_)),
           stride_(padded_),
           numbers_(static_cast<std::size_t>(columns * padded_)) {}
 
     // Without a readout the outputs are the states.
     void read_out(Columns<const Real> states, Index count) noexcept {
-        stride_ = padded_;
-        const bool narrow = product_ && count > 1 && size_ <= padded_ / 2;
-        apply_readout(states, count, 0, narrow ? kIdentity : activation());
-        if (!narrow) return;
-        compact(count);
-        network_.kernels().apply(activation(), false, {numbers_.data(), 0}, count * stride_, 1);
+        stride_ = product_ && count > 1 ? close_ : padded_;
+        apply_readout(states, count, 0);
     }
     // The same for one column.
     void read_out_one(Columns<const Real> state) noexcept {
@@ -41,7 +38,7 @@ class OutputColumns {
     // A part of the outputs, from `first` on.
     void read_out_part(Columns<const Real> states, Index count, Index first) noexcept {
         stride_ = padded_;
-        apply_readout(states, count, first, activation());
+        apply_readout(states, count, first);
     }
     // Copies `count` outputs that another thread has read out as a part, to those from `first` on.
     void copy_part(Index first, const OutputColumns& from, Index count) noexcept {
@@ -60,10 +57,10 @@ class OutputColumns {
         return network_.readout() ? network_.readout()->activation : kIdentity;
     }
 
-    void apply_readout(Columns<const Real> states, Index count, Index first,
-                       const Activation& g) noexcept {
+    void apply_readout(Columns<const Real> states, Index count, Index first) noexcept {
         const Kernels<Real>& kernels = network_.kernels();
-        const Columns<Real> y{column(first), padded_};
+        const Activation& g = activation();
+        const Columns<Real> y{column(first), stride_};
         if (!network_.readout()) {
             for (Index n = 0; n < count; ++n) std::copy_n(states.column(n), size_, y.column(n));
         } else {
@@ -79,15 +76,6 @@ class OutputColumns {
                 y.column(n)[i] = scaled_output(scaling, y.column(n)[i], i);
     }
 
-    // Reduces the stride of narrow columns, so that a vector of g spans several columns (a batch of
-    // 4 -> 16 -> 1 takes 0.94 times as long with AVX-512, 0.97 with AVX2, on a Zen 5).
-    void compact(Index count) noexcept {
-        while (size_ <= stride_ / 2) stride_ /= 2;
-        for (Index n = 1; n < count; ++n)
-            for (Index i = 0; i < size_; ++i)
-                column(n)[i] = numbers_[static_cast<std::size_t>(n * padded_ + i)];
-    }
-
     // Whether one call of the kernel `product` gives the outputs.
     static bool is_product(const Network<Real>& network) {
         const OutputScaling<Real> scaling = network.output_scaling();
@@ -99,7 +87,8 @@ class OutputColumns {
     decltype(Kernels<Real>::product) const product_;  // null if is_product() is false
     const Index size_;
     const Index padded_;
-    Index stride_;  // of the outputs now: see compact
+    const Index close_;
+    Index stride_;  // of the outputs now: one of these two
     AlignedVector<Real> numbers_;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "elman/network.hpp"
 #include "elman/views.hpp"
@@ -11,13 +12,18 @@ namespace elman {
 // to[i * to_stride] = from[i * from_stride]
 template <class Real>
 void copy_row(const Real* from, Index from_stride, Real* to, Index to_stride, Index size) {
+    constexpr Index kBlock = 16 / sizeof(Real);
     constexpr Index kShort = 16;  // up to here a loop is faster than memmove
-    if (from_stride == 1 && to_stride == 1 && size > kShort)
-        std::copy_n(from, size, to);
-    else if (from_stride == 1 && to_stride == 1)
-        for (Index i = 0; i < size; ++i) to[i] = from[i];
-    else
+    if (from_stride != 1 || to_stride != 1) {
         for (Index i = 0; i < size; ++i) to[i * to_stride] = from[i * from_stride];
+    } else if (size > kShort) {
+        std::copy_n(from, size, to);
+    } else if (size >= kBlock) {  // the last block may overlap with the one before
+        for (Index i = 0; i < size - kBlock; i += kBlock) std::memcpy(to + i, from + i, 16);
+        std::memcpy(to + size - kBlock, from + size - kBlock, 16);
+    } else {
+        for (Index i = 0; i < size; ++i) to[i] = from[i];
+    }
 }
 
 template <class Real>

@@ -52,6 +52,14 @@ class Fault(NamedTuple):
 CORE = [
     # --- kernels ---
     Fault(
+        "few rows",
+        "order of sums",
+        "cpp/src/kernels/product.hpp",
+        "contract",
+        "sum[term % S][m] = fma(weight, element[m][i], sum[term % S][m]);",
+        "sum[(term + 1) % S][m] = fma(weight, element[m][i], sum[(term + 1) % S][m]);",
+    ),
+    Fault(
         "fold",
         "order of sums",
         "cpp/src/kernels/product.hpp",

@@ -24,6 +24,7 @@ static constexpr Kernels<Real> kernels() {
     k.unpack = unpack<Real>;
     k.transpose = transpose<Real>;
     k.product = product<Real>;
+    k.close_stride = close_stride<Real>;
     k.unfold = unfold<Real>;
     k.cut = cut<Real>;
     k.recur = recur<Real>;

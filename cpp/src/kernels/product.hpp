@@ -6,6 +6,7 @@
 //
 //     one column    one or two panels of V vectors, all S partial sums at once
 //     many columns  the V vectors of a panel by N columns, half of the partial sums at a time
+//     few rows      M vectors, each of several columns, all S partial sums at once
 //     a gradient    the same tile; its terms are the columns of all steps
 #pragma once
 
@@ -339,6 +340,72 @@ ELMAN_INLINE void multiply(const PackedMatrix<Real>& W, Columns<const Real> c,
         many_columns<Real>(W, c, x, y, count, f, faded);
 }
 
+// --- many columns of few rows
+
+// The least stride of results: whole vectors, or a power of two of blocks below that.
+template <class Real>
+static Index close_stride(Index rows) {
+    for (Index stride = kBlock<Real>; stride < kLanes<Real>; stride *= 2)
+        if (rows <= stride) return stride;
+    return vectors<Real>(rows) * kLanes<Real>;
+}
+
+// y = product(c, W, x) for M vectors of columns of G rows; x of column n is at x(n).
+template <class Real, int G, int M, int S, class X>
+ELMAN_INLINE void multiply_close(const PackedMatrix<Real>& W, const Real* c, X x, Real* y) {
+    constexpr int kEach = kLanes<Real> / G, kTerms = 4;
+    Packet<Real> sum[S][M];
+    ELMAN_EACH (s, S)
+        ELMAN_EACH (m, M) sum[s][m] = s ? broadcast<Real>(Real(0)) : load_rows<G>(c);
+    // terms k ... k + terms - 1 of kTerms; k is a multiple of S
+    const auto add = [&](Index k, Index terms, auto from) ELMAN_INLINED {
+        ELMAN_EACH (block, kTerms / kBlock<Real>) {
+            Packet<Real> element[M][kBlock<Real>];
+            ELMAN_EACH (m, M)
+                spread(load_blocks<G>(
+                           [&](int n)
+                               ELMAN_INLINED { return from(m * kEach + n) + block * kBlock<Real>; },
+                           Real()),
+                       element[m]);
+            ELMAN_EACH (i, kBlock<Real>) {
+                const int term = block * kBlock<Real> + i;
+                if (term >= terms) break;
+                const Packet<Real> weight = load_rows<G>(W.panels + (k + term) * kLanes<Real>);
+                ELMAN_EACH (m, M) sum[term % S][m] = fma(weight, element[m][i], sum[term % S][m]);
+            }
+        }
+    };
+    Index k = 0;
+    for (; k + kTerms <= W.cols; k += kTerms)
+        add(k, kTerms, [&](int n) ELMAN_INLINED { return x(n) + k; });
+    if (k < W.cols) {
+        Real rest[M * kEach][kTerms] = {};
+        for (int n = 0; n < M * kEach; ++n)
+            for (Index i = 0; i < W.cols - k; ++i) rest[n][i] = x(n)[k + i];
+        add(k, W.cols - k, [&](int n) ELMAN_INLINED { return &rest[n][0]; });
+    }
+    fold<Real>(sum);
+    store<Real>(y, sum[0]);
+}
+
+// y = f(product(c, W, x)) for `count` columns at stride G. The last vector is written whole.
+template <class Real, int G>
+ELMAN_APART void close_columns(const PackedMatrix<Real>& W, const Real* c, Columns<const Real> x,
+                               Real* y, Index count, const Activation& f) {
+    constexpr int kEach = kLanes<Real> / G, kVectors = kAccumulators >= 16 ? 4 : 2;
+    with_sums<4>(W.partial_sums, [&](auto S) ELMAN_INLINED {
+        Index first = 0;
+        for (; first + kVectors * kEach <= count; first += kVectors * kEach)
+            multiply_close<Real, G, kVectors, S.value>(
+                W, c, [=](int n) ELMAN_INLINED { return x.column(first + n); }, y + first * G);
+        for (; first < count; first += kEach)
+            multiply_close<Real, G, 1, S.value>(
+                W, c, [=](int n) ELMAN_INLINED { return x.column(smaller(first + n, count - 1)); },
+                y + first * G);
+    });
+    apply<Real>(f, false, {y, 0}, count * G, 1);
+}
+
 // One column, and a W of at most one vector of rows: the readout of a step.
 template <class Real>
 ELMAN_APART void product_of_vector(const PackedMatrix<Real>& W, Columns<const Real> c,
@@ -357,10 +424,14 @@ ELMAN_APART void product_of_panels(const PackedMatrix<Real>& W, Columns<const Re
 template <class Real>
 static void product(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                     Columns<Real> y, Index count, const Activation& f) {
-    if (count == 1 && W.rows <= kLanes<Real>)
-        product_of_vector<Real>(W, c, x, y, count, f);
-    else
-        product_of_panels<Real>(W, c, x, y, count, f);
+    if (count == 1 && W.rows <= kLanes<Real>) return product_of_vector<Real>(W, c, x, y, count, f);
+    if constexpr (kLanes<Real> > 2 * kBlock<Real>)
+        if (count > 1 && y.stride == 2 * kBlock<Real>)
+            return close_columns<Real, 2 * kBlock<Real>>(W, c.data, x, y.data, count, f);
+    if constexpr (kLanes<Real> > kBlock<Real>)
+        if (count > 1 && y.stride == kBlock<Real>)
+            return close_columns<Real, kBlock<Real>>(W, c.data, x, y.data, count, f);
+    product_of_panels<Real>(W, c, x, y, count, f);
 }
 
 // --- the gradient of W

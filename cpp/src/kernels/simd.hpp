@@ -337,6 +337,93 @@ ELMAN_INLINE float64x2_t shift_left(float64x2_t v) {
 
 #endif
 
+// Blocks of 16 bytes, for vectors that hold several columns of few rows, G rows of each; G is a
+// number of whole blocks.
+//
+//   load_blocks<G>(at)   the block at at(n) for column n, in every block of that column
+//   load_rows<G>(p)      the G elements at p, aligned, for every column
+//   spread(v, each)      each[i]: element i of each block, in the whole block
+template <class Real>
+inline constexpr int kBlock = 16 / sizeof(Real);
+#if defined(ELMAN_SET_avx512)
+template <int G, class At>
+ELMAN_INLINE __m512 load_blocks(At at, float) {
+    __m512 v = _mm512_maskz_broadcast_f32x4(0xffff, _mm_loadu_ps(at(0)));
+    ELMAN_EACH (n, 16 / G - 1)
+        v = _mm512_mask_broadcast_f32x4(v, static_cast<__mmask16>(((1 << G) - 1) << (n + 1) * G),
+                                        _mm_loadu_ps(at(n + 1)));
+    return v;
+}
+template <int G, class At>
+ELMAN_INLINE __m512d load_blocks(At at, double) {
+    __m512d v = _mm512_maskz_broadcast_f64x2(0xff, _mm_loadu_pd(at(0)));
+    ELMAN_EACH (n, 8 / G - 1)
+        v = _mm512_mask_broadcast_f64x2(v, static_cast<__mmask8>(((1 << G) - 1) << (n + 1) * G),
+                                        _mm_loadu_pd(at(n + 1)));
+    return v;
+}
+template <int G>
+ELMAN_INLINE __m512 load_rows(const float* p) {
+    if constexpr (G == 4)
+        return _mm512_maskz_broadcast_f32x4(0xffff, _mm_load_ps(p));
+    else
+        return _mm512_maskz_broadcast_f32x8(0xffff, _mm256_load_ps(p));
+}
+template <int G>
+ELMAN_INLINE __m512d load_rows(const double* p) {
+    if constexpr (G == 2)
+        return _mm512_maskz_broadcast_f64x2(0xff, _mm_load_pd(p));
+    else
+        return _mm512_maskz_broadcast_f64x4(0xff, _mm256_load_pd(p));
+}
+ELMAN_INLINE void spread(__m512 v, __m512 (&each)[4]) {
+    each[0] = _mm512_maskz_permute_ps(0xffff, v, 0x00);
+    each[1] = _mm512_maskz_permute_ps(0xffff, v, 0x55);
+    each[2] = _mm512_maskz_permute_ps(0xffff, v, 0xaa);
+    each[3] = _mm512_maskz_permute_ps(0xffff, v, 0xff);
+}
+ELMAN_INLINE void spread(__m512d v, __m512d (&each)[2]) {
+    each[0] = _mm512_maskz_permute_pd(0xff, v, 0x00);
+    each[1] = _mm512_maskz_permute_pd(0xff, v, 0xff);
+}
+#elif defined(ELMAN_SET_avx2)
+template <int G, class At>
+ELMAN_INLINE __m256 load_blocks(At at, float) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at(0))), _mm_loadu_ps(at(1)),
+                                1);
+}
+template <int G, class At>
+ELMAN_INLINE __m256d load_blocks(At at, double) {
+    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(at(0))), _mm_loadu_pd(at(1)),
+                                1);
+}
+template <int G>
+ELMAN_INLINE __m256 load_rows(const float* p) {
+    return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
+}
+template <int G>
+ELMAN_INLINE __m256d load_rows(const double* p) {
+    return _mm256_broadcast_pd(reinterpret_cast<const __m128d*>(p));
+}
+ELMAN_INLINE void spread(__m256 v, __m256 (&each)[4]) {
+    each[0] = _mm256_permute_ps(v, 0x00);
+    each[1] = _mm256_permute_ps(v, 0x55);
+    each[2] = _mm256_permute_ps(v, 0xaa);
+    each[3] = _mm256_permute_ps(v, 0xff);
+}
+ELMAN_INLINE void spread(__m256d v, __m256d (&each)[2]) {
+    each[0] = _mm256_permute_pd(v, 0x0);
+    each[1] = _mm256_permute_pd(v, 0xf);
+}
+#else  // not needed: a vector has no more than one block
+template <int G, class At, class Real>
+Packet<Real> load_blocks(At at, Real);
+template <int G, class Real>
+Packet<Real> load_rows(const Real* p);
+template <class V, int N>
+void spread(V v, V (&each)[N]);
+#endif
+
 // each[i] = broadcast(p[i]) for four elements, with one load. kBroadcastsFour: whether one column
 // of V vectors with S sums gains by it, which hides the longer latency only if loads are the bound:
 // H = 64 with avx2 0.93 times the time of a step, H = 256 0.94, with avx512 0.92; but with S = 4
@@ -348,22 +435,14 @@ template <int V, int S>
 inline constexpr bool kBroadcastsFour<float, V, S> = V >= 4;
 
 ELMAN_INLINE void broadcast_four(const float* p, __m512 (&each)[4]) {
-    const __m512 four = _mm512_maskz_broadcast_f32x4(0xffff, _mm_loadu_ps(p));
-    each[0] = _mm512_maskz_permute_ps(0xffff, four, 0x00);
-    each[1] = _mm512_maskz_permute_ps(0xffff, four, 0x55);
-    each[2] = _mm512_maskz_permute_ps(0xffff, four, 0xaa);
-    each[3] = _mm512_maskz_permute_ps(0xffff, four, 0xff);
+    spread(_mm512_maskz_broadcast_f32x4(0xffff, _mm_loadu_ps(p)), each);
 }
 #elif defined(ELMAN_SET_avx2)
 template <int V, int S>
 inline constexpr bool kBroadcastsFour<float, V, S> = V >= 4 || S == 4;
 
 ELMAN_INLINE void broadcast_four(const float* p, __m256 (&each)[4]) {
-    const __m256 four = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
-    each[0] = _mm256_permute_ps(four, 0x00);
-    each[1] = _mm256_permute_ps(four, 0x55);
-    each[2] = _mm256_permute_ps(four, 0xaa);
-    each[3] = _mm256_permute_ps(four, 0xff);
+    spread(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)), each);
 }
 #endif
 

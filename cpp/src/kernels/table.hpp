@@ -52,9 +52,12 @@ struct Kernels {
 
     // y_n = f(product(c_n, W, x_n)) for n = 0 ... count-1; f is elementwise. c (rows,) and y
     // (rows,) are padded and may be the same columns; x (cols,) is read element by element and
-    // overlaps neither.
+    // overlaps neither. The columns of y may lie closer than padded, at close_stride(W.rows), if
+    // those of c are all the same, of stride 0: several columns of few rows share a vector, of
+    // which the last is written whole.
     void (*product)(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                     Columns<Real> y, Index count, const Activation& f) = nullptr;
+    Index (*close_stride)(Index rows) = nullptr;
 
     // Half a layer over `steps` steps of `count` sequences:
     //
