@@ -2,6 +2,7 @@
 
 python bench/run.py --machine-name NAME                     # into bench/results/NAME.json
 python bench/run.py --machine-name NAME --sets avx512,avx2  # NAME-avx512.json, NAME-avx2.json
+python bench/run.py --machine-name NAME --publish           # and the README's table, page, plots
 python bench/run.py --quick         # three sizes, few rounds; only prints
 python bench/run.py --cases step,sequence --peers numpy,jax --rounds 5 --output some.json
 """
@@ -15,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +52,10 @@ import training
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from elman.cli.timing.base import Peer
+
     Facts = dict[str, Any]
+    Peers = dict[str, type[Peer]]
 
 GROUPS = {
     **cases.GROUPS,
@@ -69,6 +74,8 @@ MEASURES = {  # of these works and groups; of others: measure.measure
 GROUPS["reservoirs"] = reservoirs.RESERVOIRS
 GROUPS["isa"] = [*cases.GROUPS["isa"], *training.OF_SETS]
 OTHER_CASES = ("cost", "stored", "memory", "imports", "cold_start", "install", "tail", "paced")
+# Measured once, with the first set: they compare sets, threads, processes, or a step as it is.
+OF_ONE_SET = ("threads", "reservoirs", "isa", *OTHER_CASES)
 OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
 MOST_COSTS, MOST_STORED, MOST_INSTALLS = 2, 5, 2  # rounds
 QUICK = {
@@ -77,15 +84,22 @@ QUICK = {
     "rounds": 5,
 }
 RESULTS = Path(__file__).parent / "results"
+REPORT = Path(__file__).with_name("report.py")
 TAIL_CASE = cases.Case("tail", "step", 16, 32, 4)
 
 
 def main() -> None:
     arguments = _arguments()
     if arguments.sets:
-        for isa in arguments.sets:
-            of_a_set(isa, arguments.machine_name, sys.argv[1:])
-        return
+        of_sets(arguments, sys.argv[1:])
+    else:
+        measure_all(arguments)
+    if arguments.publish:
+        subprocess.run([sys.executable, REPORT], check=True)
+
+
+def measure_all(arguments: argparse.Namespace) -> None:
+    """Measure in this process; write and print the result."""
     console = Console()
     if elman.build_info()["sources"] != sources.digest():
         console.print(OTHER_SOURCES)
@@ -127,8 +141,15 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--sets",
-        type=names(elman.available_isas()),
-        help="measure with each of these sets, in a process for each; needs --machine-name",
+        type=names(elman.available_isas()[::-1]),
+        help="measure with each of these sets, in a process for each, the best first; what does not"
+        " depend on the set is measured once",
+    )
+    parser.add_argument(
+        "--publish",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="then write the README's table, the page and the plots",
     )
     parser.add_argument("--output", type=Path, help="write this file")
     parser.add_argument(
@@ -137,8 +158,8 @@ def _arguments() -> argparse.Namespace:
     parser.set_defaults(**(QUICK if "--quick" in sys.argv else {}))
     arguments = parser.parse_args()
     named = arguments.output or arguments.machine_name or arguments.quick
-    if not named or (arguments.sets and not arguments.machine_name):
-        parser.error("expected --machine-name NAME, --output FILE or --quick; --sets needs a name")
+    if not named or (arguments.sets and arguments.output):
+        parser.error("expected --machine-name NAME, --quick, or --output FILE without --sets")
     if arguments.machine_name and not arguments.output:
         arguments.output = RESULTS / f"{arguments.machine_name}.json"
     return arguments
@@ -151,15 +172,20 @@ def machine_name(text: str) -> str:
     return text
 
 
-def of_a_set(isa: str, name: str, arguments: list[str]) -> None:
-    """Run this command with an instruction set forced, for elman and the peers that allow it."""
-    run = [sys.executable, __file__, *arguments, "--sets", "", "--machine-name", f"{name}-{isa}"]
-    subprocess.run(run, check=True, env=os.environ | {"ELMAN_ISA": isa})
+def of_sets(arguments: argparse.Namespace, words: list[str]) -> None:
+    """Run this command with each set forced, for elman and the peers that allow it."""
+    name, chosen = arguments.machine_name, arguments.cases
+    for isa in arguments.sets:
+        run = [sys.executable, __file__, *words, "--sets", "", "--no-publish"]
+        run += ["--cases", ",".join(chosen)]
+        run += ["--machine-name", f"{name}-{isa}"] if name else []
+        subprocess.run(run, check=True, env=os.environ | {"ELMAN_ISA": isa})
+        chosen = [group for group in chosen if group not in OF_ONE_SET]
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
     """Return the results: one group of cases after another, on one processor if possible."""
-    rounds, load = arguments.rounds, machine.load()
+    load = machine.load()
     with measure.pinned():
         found, left_out = peers.available(dict.fromkeys(["elman", *arguments.peers]))
         result: Facts = {
@@ -171,40 +197,58 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Facts:
             "versions": machine.versions(),
             "elman": elman.build_info(),
             "native": native_builds(found),
-            **machine.measure_hardware(rounds),
+            **machine.measure_hardware(arguments.rounds),
             "left_out": left_out,
             "wrong": {},
+            "seconds": {},
             "cases": [],
+            **{name: [] for name in OTHER_CASES},
         }
-        if "reservoirs" in arguments.cases:
-            result["left_out"] |= reservoirs.missing()
-        if "threads" in arguments.cases and not measure.several():
-            result["left_out"]["threads"] = "two threads need two processors"
-        for group in (group for group in arguments.cases if group in GROUPS):
-            chosen = [case for case in GROUPS[group] if str(case.H) in arguments.sizes]
-            chosen = [case for case in chosen if case.threads == 1 or measure.several()]
-            for case in progress.track(chosen, description=group):
-                measured = MEASURES.get(case.group, MEASURES.get(case.work, measure.measure))
-                facts, wrong = measured(case, found, rounds)
-                result["cases"].append(facts)
-                result["wrong"] |= wrong
-        others = {
-            "cost": lambda done: cost.cost(found, min(rounds, MOST_COSTS), done),
-            "stored": lambda done: (stored(rounds, done), {}),
-            "memory": lambda done: (memory.memory(done), {}),
-            "imports": lambda done: (processes.imports(found, rounds, done), {}),
-            "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
-            "install": lambda done: installs.installs(found, min(rounds, MOST_INSTALLS), done),
-            "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_seconds, done),
-            "paced": lambda done: paced.paced(TAIL_CASE, found, arguments.paced_seconds, done),
-        }
-        for name, measure_other in others.items():
-            result[name] = []
-            if name in arguments.cases:
-                task = progress.add_task(name, total=None)
-                result[name], said = measure_other(partial(progress.advance, task))
-                result["left_out" if name == "install" else "wrong"] |= said
+        for group in arguments.cases:
+            start = time.perf_counter()
+            if group in GROUPS:
+                measure_group(group, arguments, found, progress, result)
+            else:
+                measure_other(group, arguments, found, progress, result)
+            result["seconds"][group] = round(time.perf_counter() - start, 1)
     return result
+
+
+def measure_group(
+    group: str, arguments: argparse.Namespace, found: Peers, progress: Progress, result: Facts
+) -> None:
+    """Add the cases of a group to the result."""
+    if group == "reservoirs":
+        result["left_out"] |= reservoirs.missing()
+    if group == "threads" and not measure.several():
+        result["left_out"]["threads"] = "two threads need two processors"
+    chosen = [case for case in GROUPS[group] if str(case.H) in arguments.sizes]
+    chosen = [case for case in chosen if case.threads == 1 or measure.several()]
+    for case in progress.track(chosen, description=group):
+        measured = MEASURES.get(case.group, MEASURES.get(case.work, measure.measure))
+        facts, wrong = measured(case, found, arguments.rounds)
+        result["cases"].append(facts)
+        result["wrong"] |= wrong
+
+
+def measure_other(
+    name: str, arguments: argparse.Namespace, found: Peers, progress: Progress, result: Facts
+) -> None:
+    """Add what is not a group of cases to the result."""
+    rounds = arguments.rounds
+    others = {
+        "cost": lambda done: cost.cost(found, min(rounds, MOST_COSTS), done),
+        "stored": lambda done: (stored(rounds, done), {}),
+        "memory": lambda done: (memory.memory(done), {}),
+        "imports": lambda done: (processes.imports(found, rounds, done), {}),
+        "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
+        "install": lambda done: installs.installs(found, min(rounds, MOST_INSTALLS), done),
+        "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_seconds, done),
+        "paced": lambda done: paced.paced(TAIL_CASE, found, arguments.paced_seconds, done),
+    }
+    task = progress.add_task(name, total=None)
+    result[name], said = others[name](partial(progress.advance, task))
+    result["left_out" if name == "install" else "wrong"] |= said
 
 
 def stored(rounds: int, done: Callable[[], object]) -> list[Facts]:
@@ -296,6 +340,8 @@ def show(console: Console, result: Facts) -> None:
     for kind in ("left_out", "wrong"):
         for name, sentence in result[kind].items():
             console.print(f"{kind.replace('_', ' ')}: {_name({'name': name})}: {sentence}")
+    seconds = ", ".join(f"{group} {taken:.0f}" for group, taken in result["seconds"].items())
+    console.print(f"seconds: {seconds}; together {sum(result['seconds'].values()):.0f}")
 
 
 def _table(title: str, *columns: str) -> Table:

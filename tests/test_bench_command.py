@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import results
 import run
 
 pytestmark = pytest.mark.any_isa
@@ -30,7 +31,7 @@ def test_a_machine_has_a_file_of_its_own(monkeypatch):
         (),
         ("--machine-name", "My PC"),
         ("--machine-name", "a/b"),
-        ("--output", "a", "--sets", "avx2"),
+        ("--output", "a", "--machine-name", "a", "--sets", "avx2"),
     ],
 )
 def test_a_run_needs_a_name_that_can_be_that_of_a_file(monkeypatch, capsys, words):
@@ -44,15 +45,40 @@ def test_each_set_is_measured_in_a_process_of_its_own(monkeypatch):
     started = []
     monkeypatch.setattr(subprocess, "run", lambda command, **more: started.append((command, more)))
     monkeypatch.setattr(run.elman, "available_isas", lambda: ["scalar", "avx2", "avx512"])
-    words = ["--machine-name", "zen5", "--cases", "step", "--sets", "avx512,avx2"]
-    monkeypatch.setattr(sys, "argv", ["run.py", *words])
+    words = ["--machine-name", "zen5", "--cases", "step,imports", "--sets", "avx2,avx512"]
+    monkeypatch.setattr(sys, "argv", ["run.py", *words, "--publish"])
     run.main()
-    assert [more["env"]["ELMAN_ISA"] for _, more in started] == ["avx2", "avx512"]
-    for (command, _), isa in zip(started, ("avx2", "avx512"), strict=True):
+    *measured, (command, _) = started
+    assert command[1] == run.REPORT
+    assert [more["env"]["ELMAN_ISA"] for _, more in measured] == ["avx512", "avx2"]
+    of_one = iter([["step", "imports"], ["step"]])  # an import is the same with each set
+    for (command, _), isa in zip(measured, ("avx512", "avx2"), strict=True):
         found = arguments(monkeypatch, *command[2:])
         assert found.output == run.RESULTS / f"zen5-{isa}.json"
-        assert found.cases == ["step"]
+        assert found.cases == next(of_one)
         assert not found.sets
+        assert not found.publish
+
+
+def test_a_quick_run_of_several_sets_only_prints(monkeypatch):
+    monkeypatch.setattr(run.elman, "available_isas", lambda: ["scalar", "avx2", "avx512"])
+    started = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: started.append(command))
+    monkeypatch.setattr(sys, "argv", ["run.py", "--quick", "--sets", "avx512,avx2"])
+    run.main()
+    assert [arguments(monkeypatch, *command[2:]).output for command in started] == [None] * 2
+
+
+def test_every_group_of_a_result_has_its_seconds(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    words = ["--output", str(path), "--peers", "numpy", "--rounds", "1", "--sizes", "16"]
+    monkeypatch.setattr(sys, "argv", ["run.py", *words, "--cases", "step,memory"])
+    monkeypatch.setattr(run.memory, "memory", lambda done: [])
+    run.main()
+    result = results.load(path)
+    assert list(result["seconds"]) == ["step", "memory"]
+    assert [case["group"] for case in result["cases"]] == ["step"]
+    assert result["memory"] == result["tail"] == []
 
 
 def test_a_name_is_words_with_hyphens():
