@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from elman.cli.timing.rounds import ratios
 from peers import TITLES
 from pieces import (
+    KINDS,
     NARROW,
     PERCENTILES,
     WORKS,
@@ -53,6 +55,7 @@ def comparisons(result: Facts) -> list[Comparison]:
     return [
         *_of_cases(usual),
         *of_costs,
+        *_of_stored(result["stored"]),
         *_of_processes(result),
         *_of_the_tail(result["tail"]),
         *_of_paced(result["paced"]),
@@ -86,6 +89,15 @@ def _of_cases(cases: list[Facts]) -> Iterator[Comparison]:
         for entry in case["entries"]:
             if entry["name"] != "elman":
                 yield what, title(entry), entry["ratio"]
+
+
+def _of_stored(stored: list[Facts]) -> Iterator[Comparison]:
+    """Yield the ways that run the network by a peer, beside `run_files`."""
+    for facts in stored:
+        if facts["name"].partition(",")[0] in TITLES.values():
+            ours = named([f for f in stored if f["kind"] == facts["kind"]], "run_files")
+            what = f"{facts['sequences']:,} sequences stored in {KINDS[facts['kind']]}"
+            yield what, facts["name"], ratios(facts["times"], ours["times"])._asdict()
 
 
 def _of_processes(result: Facts) -> Iterator[Comparison]:

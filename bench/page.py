@@ -10,6 +10,7 @@ from peers import TITLES
 from pieces import (
     BEYOND,
     FEWEST,
+    KINDS,
     PERCENTILES,
     WORKS,
     at,
@@ -301,7 +302,6 @@ STORED = (
     " reading, running and writing by themselves come first, and the bound is half of their CPU"
     " time together: what two cores allow."
 )
-KINDS = {"npy": "NPY", "parquet": "Parquet"}
 
 
 def _stored(entries: list[Facts]) -> str:

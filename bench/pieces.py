@@ -23,6 +23,7 @@ WORKS = {
     "update": "an update of training",
     "ridge": "a ridge fit",
 }
+KINDS = {"npy": "NPY", "parquet": "Parquet"}  # kinds of files
 PERCENTILES = {"p50": "median", "p99": "99 %", "p99_9": "99.9 %", "p99_99": "99.99 %"}
 BEYOND = {"p99": 1e-2, "p99_9": 1e-3, "p99_99": 1e-4}  # the shares of steps beyond a percentile
 FEWEST = 10  # steps beyond a percentile that is shown

@@ -6,6 +6,7 @@ import importlib.util
 
 import pytest
 
+import losses
 import page
 import processes
 import results
@@ -74,3 +75,14 @@ def test_parquet_is_compared_with_what_two_cores_allow(capsys):
     parquet.report(spent | {"run_files": [(0.9, 1.0)] * 2}, 1000)
     assert "0.83 of the bound (0.67 to 1.00)" in capsys.readouterr().out
     assert parquet.allowed(spent) == pytest.approx([0.6, 0.9])
+
+
+def test_a_peer_that_is_as_fast_is_listed_among_the_losses():
+    names = (WAYS[0], WAYS[2], WAYS[3], "PyTorch, one thread")
+    times = ([1e9, 2e9], [2e9, 2e9], [1e9, 1e9], [2e9, 1e9])
+    found = [entry("npy", name, ns, ns) for name, ns in zip(names, times, strict=True)]
+    empty = {key: [] for key in ("cases", "imports", "cold_start", "limits", "yardsticks", "tail")}
+    text = losses.losses(results.derived(empty | {"stored": found}))
+    assert "Of 1 comparisons with a peer" in text  # the other ways run the network by elman
+    row = "| 1,000 sequences stored in NPY | PyTorch, one thread | 0.750 (0.625 to 0.875) |"
+    assert f"{row} elman loses: it takes 1.33 times as long |" in text
