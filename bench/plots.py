@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import summary
 from peers import TITLES
-from pieces import PERCENTILES, WORKS, column, fastest, of_group, shown, sizes, title
+from pieces import PERCENTILES, WORKS, column, fastest, number, of_group, shown, sizes, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,10 @@ COLOURS = {
 MARKERS = dict(zip(COLOURS, ".oXsPDv^<>*phd", strict=True))
 LIMIT = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 YARDSTICK = LIMIT | {"linestyle": ":"}
+AXES = {"H": "hidden units", "B": "sequences in the pool"}
 LOADS = "yardstick: loading the weights"
+WHOLE = "yardstick: one call over 100 steps"
+POOL_SIZE = 32  # hidden units of the network whose pools are shown, or about that many
 STYLE = {
     "svg.hashsalt": "elman",  # the same numbers give the same file
     "svg.fonttype": "none",
@@ -80,19 +83,23 @@ def _line(axes: Axes, name: str, x: list[float], y: list[float], **more: Any) ->
     axes.plot(x, y, **style | more)
 
 
-def _by_size(cases: list[Facts], beside: Callable[[Axes, list[int]], None]) -> Figure:
-    """Plot the values of each peer, in its fastest mode, against the hidden size."""
+def _by_size(
+    cases: list[Facts],
+    beside: Callable[[Axes, list[int]], object] = lambda axes, sizes: None,
+    letter: str = "H",
+) -> Figure:
+    """Plot the values of each peer, in its fastest mode, against the size with this letter."""
     figure = Figure(figsize=(8, 5))
     axes = figure.subplots()
-    entries = {case["shape"]["H"]: fastest(case) for case in cases}
+    entries = {case["shape"][letter]: fastest(case) for case in cases}
     for name in TITLES:
-        points = [(H, found[name]["median"]) for H, found in entries.items() if name in found]
+        points = [(size, found[name]["median"]) for size, found in entries.items() if name in found]
         if points:
             _line(axes, name, *map(list, zip(*points, strict=True)))
     beside(axes, list(entries))
     axes.set_xscale("log", base=2)
-    axes.set_xticks(list(entries), list(map(str, entries)))
-    axes.set_xlabel("hidden units")
+    axes.set_xticks(list(entries), [f"{size:,}" for size in entries])
+    axes.set_xlabel(AXES[letter])
     _legend(axes)
     return figure
 
@@ -153,10 +160,10 @@ def _sequence(result: Facts) -> Figure:
     return _times(_by_size(cases, beside), "A sequence of 1000 steps in one call")
 
 
-def _times(figure: Figure, what: str) -> Figure:
+def _times(figure: Figure, what: str, item: str = "step") -> Figure:
     (axes,) = figure.axes
     axes.set_yscale("log")
-    axes.set_ylabel("nanoseconds per step")
+    axes.set_ylabel(f"nanoseconds per {item}")
     axes.set_title(f"{what} (float32, one thread; less is better)", loc="left")
     return figure
 
@@ -195,8 +202,37 @@ def _training(result: Facts) -> Figure:
     return figure
 
 
+def _pool(result: Facts) -> Figure:
+    pools = of_group(result, "pool")
+    H = min((case["shape"]["H"] for case in pools), key=lambda H: abs(H - POOL_SIZE))
+    cases = [case for case in pools if case["shape"]["H"] == H]
+
+    def beside(axes: Axes, sizes: list[int]) -> None:
+        axes.plot(sizes, _first(cases, "yardsticks"), label=WHOLE, **YARDSTICK)
+
+    what = f"A tick of a pool, {sizes(cases[0]['shape'])}"
+    return _times(_by_size(cases, beside, "B"), what, "row")
+
+
+def _generate(result: Facts) -> Figure:
+    return _times(_by_size(of_group(result, "generate")), "A free run of 1000 steps")
+
+
+def _cost(result: Facts) -> Figure:
+    of = {work: [f for f in result["cost"] if f["work"] == work] for work in ("step", "batch")}
+    groups = {
+        f"A million predictions, {WORKS[work]} a call": [
+            (facts, facts["million"]["cpu"]) for facts in entries
+        ]
+        for work, entries in of.items()
+    }
+    figure = _bars(groups, "CPU s")
+    for axes in figure.axes:
+        axes.set_xscale("log")
+    return figure
+
+
 def _imports(result: Facts) -> Figure:
-    figure = Figure(figsize=(8, 5), layout="constrained")
     groups = {
         "Import, over a bare interpreter": [
             (facts, facts["over"]["median"]) for facts in result["imports"][1:]
@@ -205,15 +241,23 @@ def _imports(result: Facts) -> Figure:
             (facts, facts["median"]) for facts in result["cold_start"]
         ],
     }
+    return _bars(groups, "ms")
+
+
+def _bars(groups: dict[str, list[tuple[Facts, float]]], unit: str) -> Figure:
+    """Plot bars of each group that has some, that of elman hatched."""
     groups = {what: bars for what, bars in groups.items() if bars}
+    figure = Figure(figsize=(8, 1 + 0.4 * sum(map(len, groups.values()))), layout="constrained")
     all_axes = figure.subplots(
         len(groups), squeeze=False, height_ratios=[len(bars) for bars in groups.values()]
     )
     for axes, (what, bars) in zip(all_axes.flat, groups.items(), strict=True):
         names = [TITLES.get(facts["name"], facts["name"]) for facts, _ in bars]
         colours = [COLOURS.get(facts["name"], "#c0c0c0") for facts, _ in bars]
-        drawn = axes.barh(names, [ms for _, ms in bars], color=colours)
-        axes.bar_label(drawn, [f"{ms:,.1f} ms" for _, ms in bars], padding=4)
+        drawn = axes.barh(names, [value for _, value in bars], color=colours)
+        axes.bar_label(drawn, [f"{number(value)} {unit}" for _, value in bars], padding=4)
+        for bar, (facts, _) in zip(drawn, bars, strict=True):
+            bar.set(hatch="///" if facts["name"] == "elman" else "", edgecolor="white")
         axes.invert_yaxis()
         axes.margins(x=0.15)
         axes.grid(axis="y", visible=False)
@@ -264,7 +308,10 @@ PLOTS = {
     "step": ("step", _step),
     "sequence": ("sequence", _sequence),
     "batch": ("batch", _batch),
+    "pool": ("pool", _pool),
+    "generate": ("generate", _generate),
     "training": ("training", _training),
+    "cost": ("cost", _cost),
     "imports": ("imports", _imports),
     "tail": ("tail", _tail),
 }

@@ -97,10 +97,12 @@ def _wrong(pool: ticks.Pool, x: Array, expected: Array) -> str | None:
 def _entry(name: str, mode: str, pool: ticks.Pool, x: Array) -> Entry:
     """Return an entry of several ticks, each with its own inputs."""
     n, count = len(x), max(FEWEST_TICKS, TICKS // len(x))
-    inputs = [pool.input(x_t) for x_t in itertools.islice(itertools.cycle(_of_each_step(x)), count)]
+    inputs = [
+        pool.input(x_t) for x_t in itertools.islice(itertools.cycle(_of_each_step(x, count)), count)
+    ]
     return Entry(name, mode, pool.loop(inputs), count * n)
 
 
-def _of_each_step(x: Array, count: int | None = None) -> list[Array]:
+def _of_each_step(x: Array, count: int) -> list[Array]:
     """Return the inputs (B, I) of the first steps."""
     return list(np.ascontiguousarray(x[:, :count].swapaxes(0, 1)))

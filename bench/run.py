@@ -77,7 +77,8 @@ OTHER_CASES = ("cost", "stored", "memory", "imports", "cold_start", "install", "
 # Measured once, with the first set: they compare sets, threads, processes, or a step as it is.
 OF_ONE_SET = ("threads", "reservoirs", "isa", *OTHER_CASES)
 OTHER_SOURCES = "This build of elman was compiled from other sources than those of this checkout."
-MOST_COSTS, MOST_STORED, MOST_INSTALLS = 2, 5, 2  # rounds
+# What takes seconds a turn has fewer rounds.
+MOST_ROUNDS = {"cost": 2, "stored": 3, "imports": 7, "cold_start": 7, "install": 2}
 QUICK = {
     "cases": ["step", "sequence", "batch", "pool", "generate", "trace", "training", "imports"],
     "sizes": ["32", "128", "256"],
@@ -133,8 +134,8 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(
             option, type=names(known), default=known, metavar="A,B", help=of + ", ".join(known)
         )
-    parser.add_argument("--rounds", type=int, default=15, help="default: 15")
-    parser.add_argument("--tail-seconds", type=float, default=4.0, help="of each entry")
+    parser.add_argument("--rounds", type=int, default=11, help="default: 11")
+    parser.add_argument("--tail-seconds", type=float, default=3.0, help="of each entry")
     parser.add_argument("--paced-seconds", type=float, default=1.0, help="of each entry and load")
     parser.add_argument(
         "--machine-name", type=machine_name, metavar="NAME", help="write bench/results/NAME.json"
@@ -235,14 +236,14 @@ def measure_other(
     name: str, arguments: argparse.Namespace, found: Peers, progress: Progress, result: Facts
 ) -> None:
     """Add what is not a group of cases to the result."""
-    rounds = arguments.rounds
+    rounds = min(arguments.rounds, MOST_ROUNDS.get(name, arguments.rounds))
     others = {
-        "cost": lambda done: cost.cost(found, min(rounds, MOST_COSTS), done),
+        "cost": lambda done: cost.cost(found, rounds, done),
         "stored": lambda done: (stored(rounds, done), {}),
         "memory": lambda done: (memory.memory(done), {}),
         "imports": lambda done: (processes.imports(found, rounds, done), {}),
         "cold_start": lambda done: (processes.cold_start(found, rounds, done), {}),
-        "install": lambda done: installs.installs(found, min(rounds, MOST_INSTALLS), done),
+        "install": lambda done: installs.installs(found, rounds, done),
         "tail": lambda done: tail.tail(TAIL_CASE, found, arguments.tail_seconds, done),
         "paced": lambda done: paced.paced(TAIL_CASE, found, arguments.paced_seconds, done),
     }
@@ -252,9 +253,9 @@ def measure_other(
 
 
 def stored(rounds: int, done: Callable[[], object]) -> list[Facts]:
-    """Return the times of stored sequences, in few rounds: each takes seconds."""
+    """Return the times of stored sequences, on all processors."""
     with measure.pinned(one=False):
-        return processes.stored(min(rounds, MOST_STORED), done=done)
+        return processes.stored(rounds, done=done)
 
 
 def native_builds(found: Iterable[str]) -> Facts:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class PurePython(Peer):
     """`elman.pure.step` and `elman.pure.run`."""
 
-    most_work = 1_000_000  # a tenth of a second
+    most_work = 250_000  # a fortieth of a second
 
     def __init__(self, net: Network) -> None:
         self.weights = pure.weights(net)
