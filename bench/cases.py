@@ -1,4 +1,4 @@
-"""The cases: the work, its shape, and the peers that take part."""
+"""The cases: the work, its shape, and the peers that take part. Some modules have more of them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,22 @@ if TYPE_CHECKING:
 
 BATCH_SIZES = SIZES[2:7]
 DEEP_SIZES = ((16, 64, 8), (64, 256, 16))
+LENGTHS = {"step": {"T": 200}, "batch": {"T": 100, "B": 64}}  # unless a case says otherwise
 
 
 class Case(NamedTuple):
-    """One table of the results; `work` is "step", "sequence" or "batch"."""
+    """One column of the results: a kind of work, and its B sequences of T steps."""
 
     group: str
     work: str
     I: int
     H: int
     O: int
+    T: int = 1000
+    B: int = 1
     layers: int = 1
     dtype: str = "float32"
     threads: int = 1
-
-    @property
-    def T(self) -> int:
-        return {"step": 200, "sequence": 1000, "batch": 100}[self.work]
-
-    @property
-    def B(self) -> int:
-        return 64 if self.work == "batch" else 1
 
     @property
     def peers(self) -> tuple[str, ...] | None:
@@ -52,30 +47,31 @@ class Case(NamedTuple):
             )
 
 
-def weights(case: Any) -> int:
+def weights(case: Case) -> int:
     """Return the number of weights of a case, equal to the number of multiply-adds in a step."""
     I, H, O = case.I, case.H, case.O
     return I * H + H * H + (case.layers - 1) * 2 * H * H + H * O
 
 
-def _each(group: str, work: str, sizes: Iterable[tuple[int, int, int]], **more: Any) -> list[Case]:
-    return [Case(group, work, *size, **more) for size in sizes]
+def each(group: str, work: str, sizes: Iterable[tuple[int, int, int]], **more: Any) -> list[Case]:
+    """Return a case for each of the sizes (I, H, O)."""
+    return [Case(group, work, *size, **LENGTHS.get(work, {}) | more) for size in sizes]
 
 
 GROUPS = {
-    "step": _each("step", "step", SIZES),
-    "sequence": _each("sequence", "sequence", SIZES),
-    "batch": _each("batch", "batch", BATCH_SIZES),
-    "deep": _each("deep", "sequence", DEEP_SIZES, layers=2)
-    + _each("deep", "batch", DEEP_SIZES, layers=2),
-    "float64": _each("float64", "sequence", SIZES, dtype="float64")
-    + _each("float64", "batch", BATCH_SIZES, dtype="float64"),
-    "threads": _each("threads", "batch", [(64, 256, 16)], threads=2)
-    + _each("threads", "sequence", SIZES[5:], threads=2)
-    + _each("threads", "sequence", [(64, 256, 16)], threads=2, layers=2),
-    "isa": _each("isa", "step", SIZES)
-    + _each("isa", "sequence", SIZES)
-    + _each("isa", "batch", BATCH_SIZES),
+    "step": each("step", "step", SIZES),
+    "sequence": each("sequence", "sequence", SIZES),
+    "batch": each("batch", "batch", BATCH_SIZES),
+    "deep": each("deep", "sequence", DEEP_SIZES, layers=2)
+    + each("deep", "batch", DEEP_SIZES, layers=2),
+    "float64": each("float64", "sequence", SIZES, dtype="float64")
+    + each("float64", "batch", BATCH_SIZES, dtype="float64"),
+    "threads": each("threads", "batch", [(64, 256, 16)], threads=2)
+    + each("threads", "sequence", SIZES[5:], threads=2)
+    + each("threads", "sequence", [(64, 256, 16)], threads=2, layers=2),
+    "isa": each("isa", "step", SIZES)
+    + each("isa", "sequence", SIZES)
+    + each("isa", "batch", BATCH_SIZES),
 }
 MOST_SCALAR = 10_000  # weights: a batch or an update of more takes `scalar` a second
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cases import Case
+from cases import each
 from elman.cli.timing.answers import Wrong, checked
 from elman.cli.timing.base import Unsupported
 from measure import problem
@@ -20,6 +20,7 @@ from results import short
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cases import Case
     from elman.cli.timing.base import Peer
     from elman.cli.timing.rounds import Entry
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 MILLION = 1_000_000
 MOST = 2_000_000_000  # nanoseconds
-CASES = [Case("cost", work, 16, 32, 4) for work in ("step", "batch")]
+CASES = [case for work in ("step", "batch") for case in each("cost", work, [(16, 32, 4)])]
 POWERCAP = Path("/sys/class/powercap")
 COUNTERS = ("energy_uj", "max_energy_range_uj")
 

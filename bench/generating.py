@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import elman
+from cases import each
 from elman import reference
 from elman.cli.timing.answers import Wrong, disagreement
 from elman.cli.timing.base import Unsupported
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cases import Case
     from elman.cli.timing.base import Data, Peer, Step
 
     Array = NDArray[Any]
@@ -34,27 +36,10 @@ CHECKED = 50  # steps
 LOOP = "Stream.step, out=x"
 
 
-class Generate(NamedTuple):
-    """T steps after one input."""
-
-    I: int
-    H: int
-    O: int
-    T: int = 1000
-    B: int = 1
-    group: str = "generate"
-    work: str = "generate"
-    layers: int = 1
-    dtype: str = "float32"
-    threads: int = 1
+GENERATES = each("generate", "generate", [(1, 16, 1), (4, 32, 4), (16, 256, 16)])
 
 
-GENERATES = [Generate(1, 16, 1), Generate(4, 32, 4), Generate(16, 256, 16)]
-
-
-def measure(
-    case: Generate, peers: dict[str, type[Peer]], rounds: int
-) -> tuple[Facts, dict[str, str]]:
+def measure(case: Case, peers: dict[str, type[Peer]], rounds: int) -> tuple[Facts, dict[str, str]]:
     """Return the results of a case, and one sentence for each wrong peer."""
     net, x = problem(case)
     expected = by_reference(net, x, CHECKED)
@@ -73,7 +58,7 @@ def measure(
     return described(case, net.isa, (entries, [], []), times), wrong
 
 
-def problem(case: Generate) -> tuple[elman.Network, Array]:
+def problem(case: Case) -> tuple[elman.Network, Array]:
     """Return the network and its first input (1, I)."""
     net = elman.Network(case.I, case.H, case.O, dtype=case.dtype, seed=0)
     return net, np.random.default_rng(1).standard_normal((1, case.I)).astype(case.dtype)

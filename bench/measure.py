@@ -123,7 +123,7 @@ def _limits(case: Case, x: Array) -> list[Entry]:
     return multiply_adds(case, weights(case))
 
 
-def multiply_adds(case: Any, count: float) -> list[Entry]:
+def multiply_adds(case: Case, count: float) -> list[Entry]:
     """Return the time that the machine needs for `count` multiply-adds, with each set compared."""
     if case.group == "isa":
         peaks = [(isa, hardware.multiply_add(f"{isa}_{case.dtype}")) for isa in sets(weights(case))]
@@ -143,7 +143,7 @@ def _yardsticks(case: Case) -> list[Entry]:
 
 
 def described(
-    case: Any,
+    case: Case,
     isa: str,
     entries: tuple[list[Entry], list[Entry], list[Entry]],
     times: list[list[float]],

@@ -37,10 +37,11 @@ def memory(done: Callable[[], object] = lambda: None) -> list[Facts]:
 
 def main() -> None:
     """Print the bytes of the first update, for the length in `sys.argv`."""
+    from cases import Case
     from trainers.elman import Elman
-    from training import Update, problem
+    from training import problem
 
-    trainer = Elman(*problem(Update(I, H, O, int(sys.argv[1]), B)))
+    trainer = Elman(*problem(Case("memory", "update", I, H, O, int(sys.argv[1]), B)))
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
     before = _status("VmRSS")
     trainer.update()

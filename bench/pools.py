@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import elman
 import ticks
+from cases import Case
 from elman import reference
 from elman.cli.timing.answers import Wrong, disagreement
 from elman.cli.timing.base import Unsupported
@@ -31,26 +32,11 @@ TICKS, FEWEST_TICKS = 200, 2  # in a timed call: with one row, and with many
 WHOLE = "one call of T steps"
 
 
-class Tick(NamedTuple):
-    """A step of B sequences; T is the length of those in one call."""
-
-    I: int
-    H: int
-    O: int
-    B: int
-    T: int = 100
-    group: str = "pool"
-    work: str = "tick"
-    layers: int = 1
-    dtype: str = "float32"
-    threads: int = 1
-
-
 SIZES = ((4, 16, 1), (16, 32, 4), (64, 256, 16))
-POOLS = [Tick(*size, n) for size, n in itertools.product(SIZES, ROWS)]
+POOLS = [Case("pool", "tick", *size, T=100, B=n) for size, n in itertools.product(SIZES, ROWS)]
 
 
-def measure(case: Tick, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
+def measure(case: Case, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
     """Return the results of a case, and one sentence for each wrong peer."""
     net, x = problem(case)
     expected = reference.run(net, x[:, :TICKS_TO_CHECK]).output
@@ -60,7 +46,8 @@ def measure(case: Tick, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[
             if said := _wrong(make(net, case.B), x, expected):
                 if name == "elman":
                     raise Wrong(said)
-                wrong[name] = f"tick of {', '.join(map(str, case[:4]))}: {mode or 'step'}: {said}"
+                sizes = f"{case.I}, {case.H}, {case.O}, {case.B}"
+                wrong[name] = f"tick of {sizes}: {mode or 'step'}: {said}"
                 continue
             entries.append(_entry(name, mode, make(net, case.B), x))
         except Unsupported:
@@ -72,14 +59,14 @@ def measure(case: Tick, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[
     return described(case, net.isa, (entries, [], [whole]), times), wrong
 
 
-def problem(case: Tick) -> tuple[elman.Network, Array]:
+def problem(case: Case) -> tuple[elman.Network, Array]:
     """Return the network and inputs (B, T, I)."""
     net = elman.Network(case.I, case.H, case.O, dtype=case.dtype, seed=0)
     x = np.random.default_rng(1).standard_normal((case.B, case.T, case.I), case.dtype)
     return net, x
 
 
-def _pools(case: Tick, peers: Iterable[str]) -> Iterator[tuple[str, str, Callable[..., Any]]]:
+def _pools(case: Case, peers: Iterable[str]) -> Iterator[tuple[str, str, Callable[..., Any]]]:
     """Yield the name and mode of each pool, and what makes it; that of all rows is the first."""
     left_out = (HALF, HALF_MASK) if case.B == 1 else (ONE,)
     for name, modes in ticks.available(peers).items():

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import importlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import elman
+from cases import each
 from elman import reference
 from elman.cli.timing.rounds import Entry, interleave
 from measure import described, pinned
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
+
+    from cases import Case
 
     Array = NDArray[Any]
     Facts = dict[str, Any]
@@ -38,23 +41,12 @@ STEPS = 200  # in a timed loop
 ALLOWED = 1e-8  # relative to the largest output: weights that were found, and normal equations
 
 
-class Reservoir(NamedTuple):
-    """`work` is "step", "sequence" or "ridge"."""
-
-    work: str
-    I: int
-    H: int
-    O: int
-    T: int = 1000
-    B: int = 1
-    group: str = "reservoirs"
-    layers: int = 1
-    dtype: str = "float64"
-    threads: int = 1
-
-
 SIZES = ((1, 32, 1), (1, 100, 1), (3, 300, 3))
-RESERVOIRS = [Reservoir(work, *size) for work in ("step", "sequence", "ridge") for size in SIZES]
+RESERVOIRS = [
+    case
+    for work in ("step", "sequence", "ridge")
+    for case in each("reservoirs", work, SIZES, T=1000, dtype="float64")
+]
 
 
 class Elman:
@@ -225,7 +217,7 @@ def missing() -> dict[str, str]:
     return {name: f"{name} is not installed" for name, spec in found.items() if spec is None}
 
 
-def measure(case: Reservoir, _: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
+def measure(case: Case, _: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
     """Return the results of a case, and one sentence for each wrong peer."""
     net, x, y = problem(case)
     entries, wrong = entries_of("elman", case, Elman(net), x, y), {}
@@ -242,7 +234,7 @@ def measure(case: Reservoir, _: Iterable[str], rounds: int) -> tuple[Facts, dict
     return described(case, net.isa, (entries, [], []), times), wrong
 
 
-def problem(case: Reservoir) -> tuple[elman.Network, Array, Array]:
+def problem(case: Case) -> tuple[elman.Network, Array, Array]:
     """Return the network, inputs (T, I) and targets (T, O)."""
     net = elman.Network(
         input_size=case.I,
@@ -257,7 +249,7 @@ def problem(case: Reservoir) -> tuple[elman.Network, Array, Array]:
     return net, *(rng.standard_normal((case.T, size)) for size in (case.I, case.O))
 
 
-def wrong_answer(case: Reservoir, peer: Peer, x: Array, y: Array) -> str | None:
+def wrong_answer(case: Case, peer: Peer, x: Array, y: Array) -> str | None:
     """Return how a peer differs from a network with its weights, or None."""
     if case.work == "ridge":
         return _differ(peer.fitted(x, y), _by_least_squares(peer, x, y))
@@ -293,7 +285,7 @@ def _differ(found: Array, expected: Array) -> str | None:
     return None if error <= ALLOWED else f"off by {error:.2g}, more than {ALLOWED:.2g}"
 
 
-def entries_of(name: str, case: Reservoir, peer: Elman, x: Array, y: Array) -> list[Entry]:
+def entries_of(name: str, case: Case, peer: Elman, x: Array, y: Array) -> list[Entry]:
     """Return an entry for each mode of a step, or for the run or the fit."""
     if case.work == "step":
         loops = peer.loops(list(x[:STEPS]))

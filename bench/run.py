@@ -86,7 +86,7 @@ QUICK = {
 }
 RESULTS = Path(__file__).parent / "results"
 REPORT = Path(__file__).with_name("report.py")
-TAIL_CASE = cases.Case("tail", "step", 16, 32, 4)
+(TAIL_CASE,) = cases.each("tail", "step", [(16, 32, 4)])
 
 
 def main() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import elman
+from cases import each
 from elman import reference
 from elman.cli.timing.answers import Wrong, disagreement
 from elman.cli.timing.rounds import Entry, interleave
@@ -18,31 +19,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cases import Case
+
     Array = NDArray[Any]
     Facts = dict[str, Any]
 
 RUN, TRACE = "run, return_hidden=True", "trace, all sums"
 
 
-class Traced(NamedTuple):
-    """B sequences of T steps."""
-
-    I: int
-    H: int
-    O: int
-    T: int = 1000
-    B: int = 1
-    group: str = "trace"
-    work: str = "trace"
-    layers: int = 1
-    dtype: str = "float32"
-    threads: int = 1
+TRACES = [
+    *each("trace", "trace", [(16, 32, 4), (64, 256, 16)]),
+    *each("trace", "trace", [(64, 256, 16)], T=100, B=16),
+]
 
 
-TRACES = [Traced(16, 32, 4), Traced(64, 256, 16), Traced(64, 256, 16, T=100, B=16)]
-
-
-def measure(case: Traced, _: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
+def measure(case: Case, _: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
     """Return the results of a case; only elman takes part."""
     net, x = problem(case)
     if said := wrong_sums(all_sums(net, x), x):
@@ -57,7 +48,7 @@ def measure(case: Traced, _: Iterable[str], rounds: int) -> tuple[Facts, dict[st
     return described(case, net.isa, (entries, [], []), times), {}
 
 
-def problem(case: Traced) -> tuple[elman.Network, Array]:
+def problem(case: Case) -> tuple[elman.Network, Array]:
     """Return the network and inputs (B, T, I)."""
     net = elman.Network(case.I, case.H, case.O, dtype=case.dtype, seed=0)
     return net, np.random.default_rng(1).standard_normal((case.B, case.T, case.I), case.dtype)

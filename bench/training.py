@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import elman
 import trainers
-from cases import sets, weights
+from cases import Case, sets, weights
 from elman.cli.timing.answers import Wrong
 from elman.cli.timing.rounds import Entry, interleave
 from measure import described, multiply_adds, pinned
@@ -30,42 +30,19 @@ UPDATES_TO_CHECK = 5
 ALLOWED = 1e-4  # relative to a parameter's change; without clipping the error is at least 8e-4
 
 
-class Update(NamedTuple):
-    """An update with B sequences of T steps."""
-
-    I: int
-    H: int
-    O: int
-    T: int
-    B: int
-    group: str = "training"
-    work: str = "update"
-    layers: int = 1
-    dtype: str = "float32"
-    threads: int = 1
-
-    @property
-    def multiply_adds(self) -> int:
-        """The number of multiply-adds: forward, the gradients of the weights, and those of h.
-
-        A weight of W_xh takes part in two per step (x needs no gradient), one of W_hh or W_hy in
-        three.
-        """
-        return self.B * self.T * (2 * self.I + 3 * self.H + 3 * self.O) * self.H
-
-
-UPDATES = [
-    Update(1, 2, 1, 100, 1),
-    Update(5, 20, 5, 100, 1),
-    Update(16, 32, 4, 100, 16),
-    Update(31, 150, 31, 50, 8),
-    Update(64, 128, 64, 50, 32),
-    Update(64, 256, 64, 100, 32),
-]
+SHAPES = (  # I, H, O, T, B
+    (1, 2, 1, 100, 1),
+    (5, 20, 5, 100, 1),
+    (16, 32, 4, 100, 16),
+    (31, 150, 31, 50, 8),
+    (64, 128, 64, 50, 32),
+    (64, 256, 64, 100, 32),
+)
+UPDATES = [Case("training", "update", *shape) for shape in SHAPES]
 OF_SETS = [update._replace(group="isa") for update in UPDATES]
 
 
-def measure(case: Update, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
+def measure(case: Case, peers: Iterable[str], rounds: int) -> tuple[Facts, dict[str, str]]:
     """Return the results of a case, and one sentence for each wrong peer."""
     net, x, y = problem(case)
     start = trainers.weights(net)
@@ -78,13 +55,21 @@ def measure(case: Update, peers: Iterable[str], rounds: int) -> tuple[Facts, dic
             wrong[name] = f"update of {case.I}, {case.H}, {case.O}: {mode or 'update'}: {said}"
             continue
         entries += _entries(case, name, mode, trainer)
-    limits = multiply_adds(case, case.multiply_adds)
+    limits = multiply_adds(case, count(case))
     with pinned():
         times = interleave([*entries, *limits], rounds)
     return described(case, net.isa, (entries, limits, []), times), wrong
 
 
-def _trainers(case: Update, peers: Iterable[str]) -> Iterator[tuple[str, str, Trainer]]:
+def count(case: Case) -> int:
+    """Return the number of multiply-adds: forward, the gradients of the weights, and those of h.
+
+    A weight of W_xh takes part in two per step (x needs no gradient), one of W_hh or W_hy in three.
+    """
+    return case.B * case.T * (2 * case.I + 3 * case.H + 3 * case.O) * case.H
+
+
+def _trainers(case: Case, peers: Iterable[str]) -> Iterator[tuple[str, str, Trainer]]:
     """Yield the name and mode of each trainer, and a new one."""
     net, x, y = problem(case)
     if case.group == "isa":
@@ -97,7 +82,7 @@ def _trainers(case: Update, peers: Iterable[str]) -> Iterator[tuple[str, str, Tr
             yield name, mode, make(net, x, y)
 
 
-def problem(case: Update) -> tuple[elman.Network, Array, Array]:
+def problem(case: Case) -> tuple[elman.Network, Array, Array]:
     """Return the network, inputs (B, T, I) and targets (B, T, O)."""
     net = elman.Network(
         input_size=case.I,
@@ -129,7 +114,7 @@ def _wrong(found: dict[str, Array], expected: dict[str, Array], start: dict[str,
     return ""
 
 
-def _entries(case: Update, name: str, mode: str, trainer: Trainer) -> list[Entry]:
+def _entries(case: Case, name: str, mode: str, trainer: Trainer) -> list[Entry]:
     """Return an entry for the update, and for elman also for its parts."""
     calls = {mode: trainer.update}
     if name == "elman" and case.group != "isa":

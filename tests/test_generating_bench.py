@@ -20,7 +20,8 @@ from elman.cli.timing.numpy import NumPy
 
 pytestmark = pytest.mark.any_isa
 
-SMALL = generating.Generate(2, 6, 2, T=7)
+SMALL = cases.Case("generate", "generate", 2, 6, 2, T=7)
+TRACED = cases.Case("trace", "trace", 3, 5, 2, T=7, B=4)
 COMPILED = ("numba", "jax")
 
 
@@ -98,7 +99,7 @@ def test_the_compiled_loops_give_the_same_outputs(name):
 
 
 def test_wrong_sums_of_a_trace_are_found():
-    net, x = tracing.problem(tracing.Traced(3, 5, 2, T=7, B=4))
+    net, x = tracing.problem(TRACED)
     trace = tracing.all_sums(net, x)
     assert tracing.wrong_sums(trace, x) is None
     other = tracing.all_sums(net, x + 1)
@@ -124,7 +125,7 @@ def test_a_case_has_the_call_the_loop_in_place_and_the_peers():
 
 
 def test_a_trace_is_compared_with_a_run():
-    facts, wrong = tracing.measure(tracing.Traced(3, 5, 2, T=7, B=4), [], rounds=1)
+    facts, wrong = tracing.measure(TRACED, [], rounds=1)
     assert [entry["mode"] for entry in facts["entries"]] == [tracing.RUN, tracing.TRACE]
     assert wrong == {}
 

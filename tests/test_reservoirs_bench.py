@@ -15,7 +15,7 @@ from elman import reference
 pytestmark = pytest.mark.any_isa
 
 WORKS = ("step", "sequence", "ridge")
-SMALL = reservoirs.Reservoir("step", 2, 12, 2, T=300)
+SMALL = cases.Case("reservoirs", "step", 2, 12, 2, T=300, dtype="float64")
 
 
 @pytest.fixture(params=reservoirs.NAMES)

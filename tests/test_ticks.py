@@ -24,7 +24,7 @@ pytestmark = pytest.mark.any_isa
 RUN = cpp_build.ROOT / "bench" / "run.py"
 NEEDS = {"torch": "torch", "onnxruntime": "onnxruntime", "jax": "jax"}
 NEEDS |= {"litert": "ai_edge_litert", "openvino": "openvino"}
-SMALL = pools.Tick(3, 5, 2, 4, T=7)
+SMALL = cases.Case("pool", "tick", 3, 5, 2, T=7, B=4)
 
 
 @pytest.fixture(params=ticks.NAMES)
@@ -63,7 +63,7 @@ def test_the_compiled_pool_of_pytorch_is_left_out_of_few_rows():
 def test_the_halves_are_all_rows_once(mode, n):
     net, x = pools.problem(SMALL._replace(B=n))
     pool = ticks.available(["elman"])["elman"][mode](net, n)
-    for x_t in pools._of_each_step(x):
+    for x_t in pools._of_each_step(x, SMALL.T):
         halves = pool.input(x_t)
         rows = [np.arange(n)[some] for some, _ in halves]
         assert [len(some) for some in rows] == [n // 2, n - n // 2]

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 
+import cases
 import page
 import results
 import summary
@@ -52,7 +53,7 @@ def double(case):
 
 
 def test_the_gradient_of_numpy_is_that_of_central_differences():
-    trainer = double(training.Update(2, 3, 2, T=5, B=4))
+    trainer = double(cases.Case("training", "update", 2, 3, 2, T=5, B=4))
     trainer._forward()
     trainer._backward()
     numeric = np.empty_like(trainer.gradient)
@@ -68,7 +69,7 @@ def test_the_gradient_of_numpy_is_that_of_central_differences():
 
 def test_numpy_clips_and_updates_as_adam_is_written():
     """Kingma & Ba 2015, algorithm 1, element by element, for three gradients."""
-    trainer = double(training.Update(2, 3, 2, T=5, B=4))
+    trainer = double(cases.Case("training", "update", 2, 3, 2, T=5, B=4))
     w, m, v = list(trainer.flat), [0.0] * trainer.flat.size, [0.0] * trainer.flat.size
     for t in range(1, 4):
         trainer._forward()
@@ -88,7 +89,7 @@ def test_numpy_clips_and_updates_as_adam_is_written():
 
 @pytest.mark.parametrize("shape", [(1, 2, 1, 20, 1), (3, 5, 2, 7, 4)])
 def test_every_trainer_agrees_with_numpy_in_double_precision(modes, shape):
-    case = training.Update(*shape)
+    case = cases.Case("training", "update", *shape)
     net, x, y = training.problem(case)
     start = training.trainers.weights(net)
     expected = training._trained(double(case))
@@ -133,10 +134,10 @@ def test_a_wrong_trainer_is_reported_and_not_timed(monkeypatch):
 
 
 def test_the_multiply_adds_are_those_of_all_products():
-    case = training.Update(2, 3, 5, T=7, B=11)
+    case = cases.Case("training", "update", 2, 3, 5, T=7, B=11)
     forward = 2 * 3 + 3 * 3 + 3 * 5
     weights, h = forward, 3 * 3 + 3 * 5
-    assert case.multiply_adds == 7 * 11 * (forward + weights + h)
+    assert training.count(case) == 7 * 11 * (forward + weights + h)
 
 
 @pytest.mark.builds
