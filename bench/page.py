@@ -278,7 +278,7 @@ COST = (
     "The same predictions by every peer in its fastest mode, 16 -> 32 -> 4 in float32 on one"
     " processor: a step per call, and batches of 64 sequences of 100 steps. CPU seconds are of all"
     " threads of the process, joules of the whole processor where it tells them. A peer that needs"
-    " more than two seconds is stopped there."
+    " more than a second is stopped there."
 )
 
 
