@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NANOSECONDS_PER_ROUND = 3_000_000  # per entry, or one call if that takes longer
-LONG = 100_000_000  # nanoseconds; a call this long is timed without a warm-up call
+LONG = 30_000_000  # nanoseconds; a call this long is timed without a warm-up call
 
 
 class Entry(NamedTuple):
