@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     Facts = dict[str, Any]
     Comparison = tuple[str, str, Facts]  # the work, the peer, and the spread of the ratio
 
+SCALAR = (
+    "`scalar` (one lane, the C library's `fma`) defines the results and is not optimized for speed."
+)
+
 
 def losses(result: Facts) -> str:
     """Return the comparisons in which elman is barely ahead, or behind."""
     forced = [c for c in result["cases"] if c["group"] == "isa" and c["isa"] != "scalar"]
-    of_reservoirs = list(_of_cases([c for c in result["cases"] if c["group"] == "reservoirs"]))
-    apart = [_narrow("With echo-state networks: of", of_reservoirs)] if of_reservoirs else []
-    return "\n\n".join(
-        [
-            _narrow("", comparisons(result)),
-            *apart,
-            _narrow("With an instruction set forced: of", list(_of_cases(forced))),
-            "`scalar` (one lane, the C library's `fma`) defines the results and is not optimized"
-            " for speed.",
-        ]
-    )
+    of_reservoirs = [case for case in result["cases"] if case["group"] == "reservoirs"]
+    parts = [_narrow("", comparisons(result))]
+    if of_reservoirs:
+        parts.append(_narrow("With echo-state networks: of", list(_of_cases(of_reservoirs))))
+    if forced:
+        parts += [_narrow("With an instruction set forced: of", list(_of_cases(forced))), SCALAR]
+    return "\n\n".join(parts)
 
 
 def comparisons(result: Facts) -> list[Comparison]:

@@ -250,6 +250,7 @@ def test_parts_that_were_not_measured_are_left_out(result):
     text = page.page({"one": empty | {"wrong": {}}})
     assert "## One step" not in text
     assert "## Import" not in text
+    assert "With an instruction set forced" not in text
     assert text.endswith("None.\n")
     assert "Medians of one run" in " ".join(summary.summary(empty).split())
 
