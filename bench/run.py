@@ -134,7 +134,7 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(
             option, type=names(known), default=known, metavar="A,B", help=of + ", ".join(known)
         )
-    parser.add_argument("--rounds", type=int, default=11, help="default: 11")
+    parser.add_argument("--rounds", type=int, default=9, help="default: 9")
     parser.add_argument("--tail-seconds", type=float, default=3.0, help="of each entry")
     parser.add_argument("--paced-seconds", type=float, default=1.0, help="of each entry and load")
     parser.add_argument(
