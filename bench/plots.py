@@ -219,16 +219,22 @@ def _generate(result: Facts) -> Figure:
 
 
 def _cost(result: Facts) -> Figure:
-    of = {work: [f for f in result["cost"] if f["work"] == work] for work in ("step", "batch")}
-    groups = {
-        f"A million predictions, {WORKS[work]} a call": [
-            (facts, facts["million"]["cpu"]) for facts in entries
-        ]
-        for work, entries in of.items()
-    }
-    figure = _bars(groups, "CPU s")
-    for axes in figure.axes:
-        axes.set_xscale("log")
+    """Plot a row for each peer, with a marker for each kind of work."""
+    names = [name for name in TITLES if any(f["name"] == name for f in result["cost"])]
+    figure = Figure(figsize=(8, 1.5 + 0.4 * len(names)))
+    axes = figure.subplots()
+    for work, marker in (("step", "o"), ("batch", "s")):
+        of_work = [facts for facts in result["cost"] if facts["work"] == work]
+        x = [facts["million"]["cpu"] for facts in of_work]
+        y = [names.index(facts["name"]) for facts in of_work]
+        colours = [COLOURS[facts["name"]] for facts in of_work]
+        axes.scatter(x, y, s=90, c=colours, marker=marker, label=f"{WORKS[work]} a call")
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(names)), [TITLES[name] for name in names])
+    axes.invert_yaxis()
+    axes.set_xlabel("CPU seconds")
+    axes.set_title("A million predictions (float32, one thread; less is better)", loc="left")
+    _legend(axes)
     return figure
 
 

@@ -334,6 +334,18 @@ def test_the_plots_are_the_same_files_from_the_same_numbers(result, tmp_path):
     )
 
 
+def test_pools_free_runs_and_costs_have_plots(measured):
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install elman[bench]")
+    both = [entry("elman", "", 100, 100), entry("eigen", "", 300, 310)]
+    whole = [entry("one call of T steps", "", 90, 90)]
+    cost = {"work": "step", "mode": "", "predictions": [10**6], "times": [1e9], "cpu": [1e9]}
+    cases = [case("tick", 16, both, [], whole, "pool"), case("generate", 32, both)]
+    more = {"cases": cases, "cost": [cost | {"name": name} for name in ("elman", "eigen")]}
+    drawn = report.plots(results.derived(measured | more))
+    for name in ("pool", "generate", "cost"):
+        assert "plain Eigen" in drawn[f"docs/plots/{name}.svg"]
+
+
 def test_every_peer_has_a_marker_of_its_own():
     plots = pytest.importorskip("plots", reason="needs matplotlib: pip install elman[bench]")
     assert set(plots.MARKERS) >= set(plots.TITLES)
