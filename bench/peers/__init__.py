@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING
 
 from elman.cli import timing
+from peers import avx2
 from peers.native import Unavailable
 
 if TYPE_CHECKING:
@@ -41,19 +42,6 @@ TITLES = {
 # OpenVINO reports its use over the network, from a forked process, unless this is set.
 os.environ["CI"] = "true"
 
-# What keeps OpenBLAS, NumPy, PyTorch with its libraries, OpenVINO (except for its products of a
-# vector), LIBXSMM and numba to AVX2.
-OF_AVX2 = {
-    "OPENBLAS_CORETYPE": "Haswell",
-    "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_ICL,AVX512_SPR",
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "LIBXSMM_TARGET": "hsw",
-    "NUMBA_CPU_NAME": "haswell",
-    "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+fma,+popcnt,+sse4.2",
-}
-
 
 def available(names: Iterable[str] = TITLES) -> tuple[dict[str, type[Peer]], dict[str, str]]:
     """Return the usable peers, and for each other peer the reason why it is left out."""
@@ -74,12 +62,13 @@ def available(names: Iterable[str] = TITLES) -> tuple[dict[str, type[Peer]], dic
 def one_thread() -> None:
     """Limit the peers' libraries to one thread; they read these variables when imported.
 
-    With ELMAN_ISA=avx2 they are limited to AVX2 as well, except for ONNX Runtime, LiteRT, tract,
-    ncnn and the matrix products of JAX (171 GFLOP/s where AVX2 has 136).
+    With ELMAN_ISA=avx2 they are limited to AVX2 as well (see `peers.avx2`), otherwise not at all:
+    what the environment says of it is dropped. OPENBLAS_CORETYPE=Haswell halves NumPy's products.
     """
     timing.one_thread()
+    for switch in avx2.SWITCHES:
+        os.environ.pop(switch, None)
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["JAX_PLATFORMS"] = "cpu"
     if os.environ.get("ELMAN_ISA") == "avx2":
-        os.environ |= OF_AVX2
-        os.environ["XLA_FLAGS"] += " --xla_cpu_max_isa=AVX2"
+        avx2.keep()
