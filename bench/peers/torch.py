@@ -22,6 +22,7 @@ from torch.nn.functional import linear
 
 from elman.cli.timing.base import Peer, Unsupported
 from elman.cli.timing.weights import weights
+from peers.native import MARCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 FEWEST_COMPILED = 512  # units: with fewer, compiled steps are slower than a scripted loop
 STEPS = 10  # that are compiled together
+# Of `torch.compile`. Without it, code for AVX2 and AVX-512 shares a cache, and gives wrong answers.
+OPTIONS = None if MARCH == "native" else {"cpp.march": MARCH}
 
 
 class Model(torch.nn.Module):
@@ -146,7 +149,8 @@ class Torch(Peer):
         runs = {"a scripted loop": partial(self._loop, scripted), "nn.RNN": self._module}
         if min(len(layer.h_0) for layer in self.weights.layers) >= FEWEST_COMPILED:
             torch.compiler.reset()  # it compiles a function a few times only
-            runs["torch.compile"] = partial(self._loop, _by_tens(torch.compile(_states)))
+            steps = _by_tens(torch.compile(_states, options=OPTIONS))
+            runs["torch.compile"] = partial(self._loop, steps)
         return runs
 
     @torch.inference_mode()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import linear
 
-import peers.torch  # noqa: F401 - one thread
 from elman.cli.timing.base import Unsupported
 from elman.cli.timing.weights import weights
+from peers.torch import OPTIONS
 from ticks import Pool
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Compiled(Cell):
             return h, torch.sigmoid(linear(h, C, c))
 
         torch.compiler.reset()  # it compiles a function a few times only
-        self.advance = torch.compile(advance)
+        self.advance = torch.compile(advance, options=OPTIONS)
 
     @torch.inference_mode()
     def step(self, x: torch.Tensor) -> torch.Tensor:
