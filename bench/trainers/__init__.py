@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-NAMES = ("elman", "numpy", "torch", "jax")
+NAMES = ("elman", "numpy", "torch", "jax", "libxsmm")
 
 LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 CLIP_NORM = 0.03  # less than the norm of the first gradients, so that clipping is checked too

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "update.hpp"
+
 namespace py = pybind11;
 using Array = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic>;
@@ -179,4 +181,5 @@ PYBIND11_MODULE(cell, m) {
         .def(py::init<Array, Array, Array, Array, Array, bool, int, int>())
         .def("run", &Cell::run)
         .def("run_products", &Cell::run_products);
+    add_update(m);
 }

@@ -1,0 +1,30 @@
+"""LIBXSMM 1.17: its products, of which each is compiled for its size, and elementwise by Eigen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peers.libxsmm import cell
+from trainers import BETA1, BETA2, CLIP_NORM, EPSILON, LEARNING_RATE, NORM_EPSILON, weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from elman import Network
+
+    Array = NDArray[Any]
+
+
+class Libxsmm:
+    """Gradients by hand."""
+
+    def __init__(self, net: Network, x: Array, y: Array) -> None:
+        x, y = (np.ascontiguousarray(a.swapaxes(0, 1)) for a in (x, y))
+        constants = cell.Constants(LEARNING_RATE, BETA1, BETA2, EPSILON, CLIP_NORM, NORM_EPSILON)
+        update = cell.Update(*weights(net).values(), x, y, constants)
+        self.update, self.parameters = update.update, update.parameters
+
+
+TRAINERS = {"its products": Libxsmm}
