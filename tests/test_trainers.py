@@ -14,6 +14,7 @@ import pytest
 
 import cases
 import page
+import peers
 import results
 import summary
 import trainers.numpy
@@ -34,12 +35,16 @@ def cache(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("CMAKE_BUILD_TYPE", "None")
 
 
-@pytest.fixture(params=NAMES)
-def modes(request):
+@pytest.fixture(params=[*NAMES, pytest.param("libxsmm", marks=pytest.mark.builds)])
+def modes(request, cache):
     """The trainers of each peer in turn; those of the extra `bench` if installed."""
-    if request.param not in ("elman", "numpy"):
+    if request.param in ("torch", "jax"):
         needs = f"needs {request.param}: pip install elman[bench]"
         pytest.importorskip(request.param, reason=needs)
+    left_out = peers.available([request.param])[1]
+    if left_out == {"libxsmm": "libxsmm-dev is not installed"}:
+        pytest.skip("needs a package of the system, libxsmm-dev")
+    assert not left_out
     return trainers.available([request.param])[request.param]
 
 
@@ -87,7 +92,7 @@ def test_numpy_clips_and_updates_as_adam_is_written():
         np.testing.assert_allclose(trainer.flat, w, rtol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 1, 20, 1), (3, 5, 2, 7, 4)])
+@pytest.mark.parametrize("shape", [(1, 2, 1, 20, 1), (3, 5, 2, 7, 4), (2, 17, 3, 12, 40)])
 def test_every_trainer_agrees_with_numpy_in_double_precision(modes, shape):
     case = cases.Case("training", "update", *shape)
     net, x, y = training.problem(case)

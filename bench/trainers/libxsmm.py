@@ -17,14 +17,22 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class Libxsmm:
+class Products:
     """Gradients by hand."""
+
+    make = cell.Update
 
     def __init__(self, net: Network, x: Array, y: Array) -> None:
         x, y = (np.ascontiguousarray(a.swapaxes(0, 1)) for a in (x, y))
         constants = cell.Constants(LEARNING_RATE, BETA1, BETA2, EPSILON, CLIP_NORM, NORM_EPSILON)
-        update = cell.Update(*weights(net).values(), x, y, constants)
+        update = self.make(*weights(net).values(), x, y, constants)
         self.update, self.parameters = update.update, update.parameters
 
 
-TRAINERS = {"its products": Libxsmm}
+class Fused(Products):
+    """The cell forward and backward."""
+
+    make = cell.FusedUpdate
+
+
+TRAINERS = {"its products": Products, "fused cell": Fused}

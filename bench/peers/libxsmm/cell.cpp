@@ -2,16 +2,15 @@
 //
 //   h_t = tanh(W_hh h_(t-1) + W_xh x_t + b_h),   y_t = sigmoid(W_hy h_t + b_y)
 //
-// Arrays of NumPy are (T, B, I) and so on; LIBXSMM calls I, H and B C, K and N.
-#include <libxsmm.h>
+// Arrays of NumPy are (T, B, I) and so on.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <Eigen/Core>
 #include <stdexcept>
-#include <string>
 #include <vector>
 
+#include "fused.hpp"
 #include "update.hpp"
 
 namespace py = pybind11;
@@ -20,13 +19,6 @@ using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic>;
 using Vector = Eigen::VectorXf;
 
 namespace {
-
-void check(libxsmm_dnn_err_t status) {
-    // Codes below are warnings of an unusual blocking.
-    if (status >= LIBXSMM_DNN_ERR_GENERAL) {
-        throw std::runtime_error(std::string("LIBXSMM: ") + libxsmm_dnn_get_error(status));
-    }
-}
 
 // Blocks of 64 where they divide a size, else one block.
 int block_of(int size) {
@@ -60,6 +52,7 @@ class Cell {
          const Array& b_y, bool sigmoid, int T, int B)
         : T_(T),
           B_(B),
+          I_(static_cast<int>(W_xh.shape(1))),
           H_(static_cast<int>(W_hh.shape(0))),
           w_(packed(W_xh)),
           r_(packed(W_hh)),
@@ -70,49 +63,19 @@ class Cell {
           b_y_(Eigen::Map<const Vector>(b_y.data(), b_y.size())),
           sigmoid_(sigmoid),
           start_(static_cast<size_t>(B) * H_),
-          h_(static_cast<size_t>(T) * B * H_) {
+          h_(static_cast<size_t>(T) * B * H_),
+          x_(static_cast<size_t>(T) * B * I_),
+          cell_(T, B, I_, H_, block_of(B), block_of(I_), block_of(H_)) {
         product_ = libxsmm_smmfunction(libxsmm_smmdispatch(H_, B, H_, nullptr, nullptr, nullptr,
                                                            nullptr, nullptr, nullptr, nullptr));
         if (product_ == nullptr) throw std::runtime_error("LIBXSMM has no kernel for this size");
-        const int I = static_cast<int>(W_xh.shape(1));
-        libxsmm_dnn_rnncell_desc desc{};
-        desc.threads = 1;
-        desc.K = H_;
-        desc.N = B;
-        desc.C = I;
-        desc.max_T = T;
-        desc.bk = block_of(H_);
-        desc.bn = block_of(B);
-        desc.bc = block_of(I);
-        desc.cell_type = LIBXSMM_DNN_RNNCELL_RNN_TANH;
-        desc.datatype_in = desc.datatype_out = LIBXSMM_DNN_DATATYPE_F32;
-        desc.buffer_format = LIBXSMM_DNN_TENSOR_FORMAT_NC;
-        desc.filter_format = LIBXSMM_DNN_TENSOR_FORMAT_CKPACKED;
-        libxsmm_dnn_err_t status;
-        cell_ = libxsmm_dnn_create_rnncell(desc, &status);
-        check(status);
-        x_.resize(static_cast<size_t>(T) * B * I);
         bind(x_, LIBXSMM_DNN_RNN_REGULAR_INPUT);
         bind(start_, LIBXSMM_DNN_RNN_REGULAR_HIDDEN_STATE_PREV);
         bind(w_, LIBXSMM_DNN_RNN_REGULAR_WEIGHT);
         bind(r_, LIBXSMM_DNN_RNN_REGULAR_RECUR_WEIGHT);
         bind(b_, LIBXSMM_DNN_RNN_REGULAR_BIAS);
         bind(h_, LIBXSMM_DNN_RNN_REGULAR_HIDDEN_STATE);
-        const auto kind = LIBXSMM_DNN_COMPUTE_KIND_FWD;
-        scratch_.resize(libxsmm_dnn_rnncell_get_scratch_size(cell_, kind, &status) + 64);
-        check(status);
-        check(libxsmm_dnn_rnncell_bind_scratch(cell_, kind, scratch_.data()));
-        inner_.resize(libxsmm_dnn_rnncell_get_internalstate_size(cell_, kind, &status) + 64);
-        check(status);
-        check(libxsmm_dnn_rnncell_bind_internalstate(cell_, kind, inner_.data()));
-    }
-
-    Cell(const Cell&) = delete;
-    Cell& operator=(const Cell&) = delete;
-
-    ~Cell() {
-        for (libxsmm_dnn_tensor* tensor : tensors_) libxsmm_dnn_destroy_tensor(tensor);
-        libxsmm_dnn_destroy_rnncell(cell_);
+        cell_.prepare(LIBXSMM_DNN_COMPUTE_KIND_FWD);
     }
 
     // x (T, B, I) -> y (T, B, O), from the initial state.
@@ -121,7 +84,7 @@ class Cell {
         for (int n = 0; n < B_; ++n) {
             std::copy(h_0.data(), h_0.data() + H_, start_.begin() + static_cast<long>(n) * H_);
         }
-        check(libxsmm_dnn_rnncell_execute_st(cell_, LIBXSMM_DNN_COMPUTE_KIND_FWD, 0, 0));
+        cell_.run(LIBXSMM_DNN_COMPUTE_KIND_FWD);
         return read();
     }
 
@@ -154,26 +117,17 @@ class Cell {
     }
 
     void bind(std::vector<float>& data, libxsmm_dnn_tensor_type type) {
-        libxsmm_dnn_err_t status;
-        auto* layout = libxsmm_dnn_rnncell_create_tensor_datalayout(cell_, type, &status);
-        check(status);
-        auto* tensor = libxsmm_dnn_link_tensor(layout, data.data(), &status);
-        check(status);
-        libxsmm_dnn_destroy_tensor_datalayout(layout);
-        tensors_.push_back(tensor);
-        check(libxsmm_dnn_rnncell_bind_tensor(cell_, tensor, type));
+        cell_.bind(data.data(), type);
     }
 
-    int T_, B_, H_;
+    int T_, B_, I_, H_;
     std::vector<float> w_, r_, b_;
     Matrix W_xh_, W_hh_, W_hy_;
     Vector b_y_;
     bool sigmoid_;
     std::vector<float> start_, h_, x_;
-    std::vector<char> scratch_, inner_;
-    std::vector<libxsmm_dnn_tensor*> tensors_;
+    FusedCell cell_;
     libxsmm_smmfunction product_ = nullptr;
-    libxsmm_dnn_rnncell* cell_ = nullptr;
 };
 
 PYBIND11_MODULE(cell, m) {

@@ -14,6 +14,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "fused.hpp"
+
 namespace py = pybind11;
 using Array = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic>;
@@ -45,8 +47,7 @@ class Product {
     Product(Kind kind, int m, int n, int k, int lda, int ldb, int ldc) {
         const float beta = kind == sets ? 0.0F : 1.0F;
         const int flags = kind == adds_transposed ? LIBXSMM_GEMM_FLAG_TRANS_B : 0;
-        kernel_ =
-            libxsmm_smmdispatch(m, n, k, &lda, &ldb, &ldc, nullptr, &beta, &flags, nullptr);
+        kernel_ = libxsmm_smmdispatch(m, n, k, &lda, &ldb, &ldc, nullptr, &beta, &flags, nullptr);
         if (kernel_ == nullptr) throw std::runtime_error("LIBXSMM has no kernel for this size");
     }
 
@@ -132,17 +133,15 @@ class Update {
         y_.topRows(O_) = map(y).transpose();
     }
 
+    virtual ~Update() = default;
+
     // Returns the loss before the update.
     float update() {
         forward();
         g_.all().setZero();
         libxsmm_otrans(W_hT_.data(), w_.W_h.data(), sizeof(float), R_, R_, R_, R_);
         libxsmm_otrans(W_yT_.data(), w_.W_y.data(), sizeof(float), Q_, R_, Q_, R_);
-        float squares = 0.0F;
-        for (int t = T_ - chunk_; t >= 0; t -= chunk_) {
-            squares += readout(t);
-            backward(t);
-        }
+        const float squares = backward();
         adam();
         return squares / static_cast<float>(T_ * B_ * O_);
     }
@@ -157,11 +156,11 @@ class Update {
         return found;
     }
 
-  private:
+  protected:
     // The state before step t.
     float* before(int t) { return h_.data() + static_cast<long>(t) * B_ * R_; }
 
-    void forward() {
+    virtual void forward() {
         for (int t = 0; t < T_; ++t) {
             if (t % chunk_ == 0) of_x_(w_.W_x.data(), &x_(0, t * B_), before(t + 1));
             if (t > 0) of_h_(w_.W_h.data(), before(t), before(t + 1));
@@ -170,16 +169,26 @@ class Update {
         }
     }
 
+    // Returns the squared errors of all steps, and finds the gradients.
+    virtual float backward() {
+        float squares = 0.0F;
+        for (int t = T_ - chunk_; t >= 0; t -= chunk_) {
+            if (t + chunk_ < T_) d_.rightCols(B_) = d_.leftCols(B_);
+            squares += readout(t, d_.data());
+            backward(t);
+        }
+        return squares;
+    }
+
     // The errors of a chunk from step t, and the gradients of the readout and of its inputs.
-    float readout(int t) {
+    float readout(int t, float* d) {
         error_ = (-y_.middleCols(t * B_, n_)).colwise() + w_.b_y.col(0);
         of_y_(w_.W_y.data(), before(t + 1), error_.data());
         const float squares = error_.squaredNorm();
         error_ *= 2.0F / static_cast<float>(T_ * B_ * O_);
         to_y_(error_.data(), before(t + 1), g_.W_y.data());
         g_.b_y += error_.rowwise().sum();
-        if (t + chunk_ < T_) d_.rightCols(B_) = d_.leftCols(B_);
-        back_y_(W_yT_.data(), error_.data(), d_.data());
+        back_y_(W_yT_.data(), error_.data(), d);
         return squares;
     }
 
@@ -216,10 +225,54 @@ class Update {
     int count_ = 0;
 };
 
+// The same with the fused cell, whose input 1 stands for its bias.
+class FusedUpdate : public Update {
+  public:
+    FusedUpdate(const Array& W_xh, const Array& W_hh, const Array& b_h, const Array& W_hy,
+                const Array& b_y, const Array& x, const Array& y, const Constants& constants)
+        : Update(W_xh, W_hh, b_h, W_hy, b_y, x, y, constants),
+          dh_(R_, T_ * B_),
+          W_xT_(I_ + 1, R_),
+          zero_(Eigen::VectorXf::Zero(R_)),
+          of_bias_(R_),
+          cell_(T_, B_, I_ + 1, R_, B_, I_ + 1, R_) {
+        cell_.bind(x_.data(), LIBXSMM_DNN_RNN_REGULAR_INPUT);
+        cell_.bind(h_.data(), LIBXSMM_DNN_RNN_REGULAR_HIDDEN_STATE_PREV);
+        cell_.bind(w_.W_x.data(), LIBXSMM_DNN_RNN_REGULAR_WEIGHT);
+        cell_.bind(w_.W_h.data(), LIBXSMM_DNN_RNN_REGULAR_RECUR_WEIGHT);
+        cell_.bind(W_xT_.data(), LIBXSMM_DNN_RNN_REGULAR_WEIGHT_TRANS);
+        cell_.bind(W_hT_.data(), LIBXSMM_DNN_RNN_REGULAR_RECUR_WEIGHT_TRANS);
+        cell_.bind(zero_.data(), LIBXSMM_DNN_RNN_REGULAR_BIAS);
+        cell_.bind(before(1), LIBXSMM_DNN_RNN_REGULAR_HIDDEN_STATE);
+        cell_.bind(x_.data(), LIBXSMM_DNN_RNN_GRADIENT_INPUT);
+        cell_.bind(g_.W_x.data(), LIBXSMM_DNN_RNN_GRADIENT_WEIGHT);
+        cell_.bind(g_.W_h.data(), LIBXSMM_DNN_RNN_GRADIENT_RECUR_WEIGHT);
+        cell_.bind(of_bias_.data(), LIBXSMM_DNN_RNN_GRADIENT_BIAS);
+        cell_.bind(dh_.data(), LIBXSMM_DNN_RNN_GRADIENT_HIDDEN_STATE);
+        cell_.prepare(LIBXSMM_DNN_COMPUTE_KIND_ALL);
+    }
+
+  private:
+    void forward() override { cell_.run(LIBXSMM_DNN_COMPUTE_KIND_FWD); }
+
+    float backward() override {
+        float squares = 0.0F;
+        for (int t = 0; t < T_; t += chunk_) squares += readout(t, &dh_(0, t * B_));
+        cell_.run(LIBXSMM_DNN_COMPUTE_KIND_UPD);
+        return squares;
+    }
+
+    Matrix dh_, W_xT_;
+    Eigen::VectorXf zero_, of_bias_;
+    FusedCell cell_;
+};
+
 void add_update(py::module_& m) {
     py::class_<Constants>(m, "Constants").def(py::init<float, float, float, float, float, float>());
     py::class_<Update>(m, "Update")
         .def(py::init<Array, Array, Array, Array, Array, Array, Array, Constants>())
         .def("update", &Update::update)
         .def("parameters", &Update::parameters);
+    py::class_<FusedUpdate, Update>(m, "FusedUpdate")
+        .def(py::init<Array, Array, Array, Array, Array, Array, Array, Constants>());
 }
