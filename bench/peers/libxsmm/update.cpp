@@ -10,6 +10,7 @@
 #include <libxsmm.h>
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <vector>
@@ -232,23 +233,23 @@ class FusedUpdate : public Update {
                 const Array& b_y, const Array& x, const Array& y, const Constants& constants)
         : Update(W_xh, W_hh, b_h, W_hy, b_y, x, y, constants),
           dh_(R_, T_ * B_),
-          W_xT_(I_ + 1, R_),
           zero_(Eigen::VectorXf::Zero(R_)),
-          of_bias_(R_),
+          of_bias_(R_ / 16 + 1),
           cell_(T_, B_, I_ + 1, R_, B_, I_ + 1, R_) {
         cell_.bind(x_.data(), LIBXSMM_DNN_RNN_REGULAR_INPUT);
         cell_.bind(h_.data(), LIBXSMM_DNN_RNN_REGULAR_HIDDEN_STATE_PREV);
         cell_.bind(w_.W_x.data(), LIBXSMM_DNN_RNN_REGULAR_WEIGHT);
         cell_.bind(w_.W_h.data(), LIBXSMM_DNN_RNN_REGULAR_RECUR_WEIGHT);
-        cell_.bind(W_xT_.data(), LIBXSMM_DNN_RNN_REGULAR_WEIGHT_TRANS);
         cell_.bind(W_hT_.data(), LIBXSMM_DNN_RNN_REGULAR_RECUR_WEIGHT_TRANS);
         cell_.bind(zero_.data(), LIBXSMM_DNN_RNN_REGULAR_BIAS);
         cell_.bind(before(1), LIBXSMM_DNN_RNN_REGULAR_HIDDEN_STATE);
-        cell_.bind(x_.data(), LIBXSMM_DNN_RNN_GRADIENT_INPUT);
         cell_.bind(g_.W_x.data(), LIBXSMM_DNN_RNN_GRADIENT_WEIGHT);
         cell_.bind(g_.W_h.data(), LIBXSMM_DNN_RNN_GRADIENT_RECUR_WEIGHT);
-        cell_.bind(of_bias_.data(), LIBXSMM_DNN_RNN_GRADIENT_BIAS);
+        cell_.bind(of_bias_.data()->values, LIBXSMM_DNN_RNN_GRADIENT_BIAS);
         cell_.bind(dh_.data(), LIBXSMM_DNN_RNN_GRADIENT_HIDDEN_STATE);
+        // For gradients of x, which are not computed.
+        cell_.bind(w_.W_x.data(), LIBXSMM_DNN_RNN_REGULAR_WEIGHT_TRANS);
+        cell_.bind(x_.data(), LIBXSMM_DNN_RNN_GRADIENT_INPUT);
         cell_.prepare(LIBXSMM_DNN_COMPUTE_KIND_ALL);
     }
 
@@ -262,8 +263,13 @@ class FusedUpdate : public Update {
         return squares;
     }
 
-    Matrix dh_, W_xT_;
-    Eigen::VectorXf zero_, of_bias_;
+    struct alignas(64) Line {
+        float values[16];
+    };
+
+    Matrix dh_;
+    Eigen::VectorXf zero_;
+    std::vector<Line> of_bias_;  // the cell writes whole lines
     FusedCell cell_;
 };
 
