@@ -1,6 +1,6 @@
 """LIBXSMM 1.17: its products, with elementwise work by Eigen; or its fused cell, both directions.
 
-Both are in C++ (`peers/libxsmm/update.cpp`) and take all sizes in float32, the cell from T = 2 on.
+Both are in C++ (`peers/libxsmm/update.cpp`) and take all sizes, in float32.
 Milliseconds with AVX-512 at (16, 32, 4), T = 100, B = 16: the products 0.080, the cell 2.5; at
 (64, 256, 64), B = 32: 7.6 and 109. The cell's gradients are right (parameters are off by 6e-6 of
 their way, as with the products), but it computes tanh twice, one by one with the C library in
