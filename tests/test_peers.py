@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -212,18 +211,6 @@ def test_a_peer_that_cannot_be_compiled_is_left_out_with_a_sentence(monkeypatch,
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert peers.available(["eigen"]) == ({}, {"eigen": "cmake is not installed"})
-
-
-@pytest.mark.parametrize(("isa", "limited"), [("avx2", True), ("", False)])
-def test_the_peers_are_kept_to_avx2_as_elman_is(monkeypatch, isa, limited):
-    variables = [*peers.OF_AVX2, "XLA_FLAGS", "JAX_PLATFORMS"]
-    for name in variables:
-        monkeypatch.setenv(name, "")  # is undone
-    monkeypatch.setenv("ELMAN_ISA", isa)
-    monkeypatch.setattr(peers.timing, "one_thread", lambda: None)
-    peers.one_thread()
-    assert ("--xla_cpu_max_isa=AVX2" in os.environ["XLA_FLAGS"]) == limited
-    assert (os.environ["OPENBLAS_CORETYPE"] == "Haswell") == limited
 
 
 def test_importing_the_peers_imports_no_numpy():
