@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
