@@ -232,6 +232,16 @@ def test_the_page_says_where_elman_loses(result):
     assert "| the tail, median |" not in part
 
 
+def test_the_page_says_why_only_where_elman_is_behind(measured):
+    def reasons(peer):
+        entries = [entry("elman", "", 100, 100), entry("torch", "", peer, peer)]
+        measured["cases"] = [case("update", 32, entries)]
+        return losses.reasons(results.derived(measured))
+
+    assert reasons(101) == []
+    assert reasons(99) == [losses.REASONS["update",]]
+
+
 def test_the_tail_shows_what_the_machine_does_not_hide(result):
     text = page.page({"one": result}).partition("## The tail")[2].partition("\n## ")[0]
     assert "| elman, out= | 20 µs | 100,000 | 200 | – | 1,000 | 2,000 |" in text
