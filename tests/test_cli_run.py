@@ -490,7 +490,7 @@ def test_a_damaged_npy_file_is_named(model, tmp_path, damage):
 @pytest.mark.skipif("ELMAN_SANITIZED" in os.environ, reason="the sanitizer adds its own words")
 def test_an_npy_file_cannot_ask_for_more_memory_than_there_is(model):
     header = io.BytesIO()
-    shape = (2**34, 3)  # 400 GB
+    shape = (2**40, 3)  # 26 TB
     np.lib.format.write_array_header_1_0(
         header, {"descr": "<f8", "fortran_order": False, "shape": shape}
     )

@@ -19,6 +19,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 from elman.files import jobs, journal, pipeline, syncing  # noqa: E402
 from elman.files.parquet import spilling  # noqa: E402
+from elman.files.parquet.reading import File, divided  # noqa: E402
 from fixtures.parquet import flat, lists, ragged, read  # noqa: E402
 
 pytestmark = [
@@ -325,3 +326,45 @@ def test_damaged_bytes_are_errors_of_elman(tmp_path, whole, seed):
             elman.run_files(net, path, tmp_path / "y.parquet", restart=True)
         except elman.errors.ElmanError as error:
             assert "x.parquet" in str(error)  # noqa: PT017
+
+
+def claiming(path, rows, claimed):
+    """Replace a number in the footer of a file, wherever it is."""
+
+    def varint(number):
+        number, data = 2 * number, []
+        while number > 127:
+            data.append(number % 128 + 128)
+            number //= 128
+        return bytes([*data, number])
+
+    data = path.read_bytes()
+    begin = len(data) - int.from_bytes(data[-8:-4], "little") - 8
+    footer = data[begin:-8]
+    assert footer.count(varint(rows)) >= 2  # of the file, and of its row group
+    footer = footer.replace(varint(rows), varint(claimed))
+    path.write_bytes(data[:begin] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+
+
+@pytest.mark.parametrize("claimed", [2**33, 2**62 - 1])
+@pytest.mark.parametrize("kind", ["lists", "numbers"])
+def test_a_footer_that_claims_more_rows_than_there_can_be(tmp_path, kind, claimed):
+    net = elman.Network(1, 4, 2, seed=1)
+    path, rows = tmp_path / "x.parquet", 12345
+    x = [[0.5, 0.25]] * rows if kind == "lists" else [0.5] * rows  # only lists have more values
+    pq.write_table(pa.table({"x": x}), path)
+    claiming(path, rows, claimed if kind == "lists" else 2**62 - 1)
+    with pytest.raises(elman.errors.TableError, match="more rows or bytes than its pages can"):
+        elman.run_files(net, path, tmp_path / "y.parquet")
+
+
+def test_what_a_footer_claims_is_divided_by_arithmetic():
+    file = File("x", "x", "x", None, ((7, 100), (0, 0), (2**60, 2**64 + 5)), {})
+    parts = jobs.Parts(divided(0, file, 1 << 20, 8))
+    first, last = parts[1], parts[-1]
+    assert parts[0] == jobs.Part(0, 0, 7, 100, last=False, where=0)
+    assert first.first == 0
+    assert len(parts) == 1 + -(-(2**60) // first.count)
+    assert last.first + last.count == 2**60
+    assert last.last
+    assert parts.size == 100 + (len(parts) - 2) * first.size + last.size

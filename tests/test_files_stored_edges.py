@@ -3,6 +3,7 @@
 import bz2
 import contextlib
 import gzip
+import io
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman.files import jobs, journal, pipeline
+from elman.files import jobs, journal, npy, pipeline
 from elman.files.inputs import Input
 from elman.files.npy import NpySource, Plan
 from fixtures.tables import inputs
@@ -105,8 +106,110 @@ def test_the_number_of_threads_does_not_change_the_parts(small, tmp_path, memory
             NpySource(net, [Input(str(tmp_path / "x.npy"), "x.npy")], plan)
         ) as source:
             assert 1 <= source.lanes <= threads
-            found.append(source.parts())
+            found.append(list(source.parts()))
     assert all(parts == found[0] for parts in found)
+
+
+@pytest.mark.parametrize("memory", [20_000, 50_000, 1 << 28])
+@pytest.mark.parametrize("form", ["npy", "csv"])
+def test_the_parts_are_all_steps_in_order(net, small, tmp_path, memory, form):
+    shapes = [(700, 10, 3), (3, 2000, 3), (33, 500, 3), (5, 0, 3), (0, 5000, 3), (2, 2, 90, 3)]
+    plan = Plan(memory, 2, in_order=form == "csv", last=False, finite=False, skip=False)
+    files = [Input(str(tmp_path / f"{i}.npy"), f"{i}.npy") for i in range(len(shapes))]
+    for file, shape in zip(files, shapes, strict=True):
+        np.save(file.path, np.zeros(shape, np.float32))
+    with contextlib.closing(NpySource(net, files, plan)) as source:
+        parts = source.parts()
+    each = list(parts)
+    assert [parts[i] for i in range(len(parts))] == each
+    assert (parts[-1], parts.size) == (each[-1], sum(part.size for part in each))
+    assert parts.largest == max(part.size for part in each)
+    places = [(part.file, part.first, part.begin) for part in each]
+    assert places == sorted(set(places))
+    assert [part.file for part in each if part.last] == list(range(len(shapes)))
+    for file, shape in enumerate(shapes):
+        seen = np.zeros((int(np.prod(shape[:-2])), shape[-2]), int)
+        for part in each:
+            if part.file == file:
+                seen[part.first : part.first + part.count, part.begin : part.end] += 1
+                assert part.size == part.count * (part.end - part.begin) * 12
+        assert (seen == 1).all()
+
+
+def header_of(shape):
+    """Return an NPY file that ends with its header."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "<f8", "fortran_order": False, "shape": shape}
+    )
+    return file.getvalue()
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """All parts that are made."""
+    found = []
+
+    def part(*arguments):
+        found.append(jobs.Part(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(npy, "Part", part)
+    return found
+
+
+@pytest.mark.parametrize("shape", [(2**40, 3), (2**30, 2**10, 3), (2**58, 3)])
+def test_what_a_header_claims_is_divided_by_arithmetic(net, made, shape):
+    header = npy.Header(shape, np.dtype("f8"), fortran=False, begin=128, in_order=True)
+    plan = Plan(1 << 28, 2, in_order=True, last=False, finite=False, skip=False)
+    parts = jobs.Parts([npy.pieces(net, 0, "x", header, plan, 2)])
+    first, last = parts[0], parts[-1]
+    assert first.size == parts.largest <= jobs.PART
+    assert len(parts) == -(-header.size // first.size)
+    assert parts.size == header.size == (len(parts) - 1) * first.size + last.size
+    assert (last.first + last.count, last.end) == (header.sequences, header.steps)
+    assert len(made) <= 3
+
+
+@pytest.mark.parametrize("destination", ["y.npy", "y.csv"])
+def test_a_claim_on_standard_input_costs_nothing(net, made, tmp_path, monkeypatch, destination):
+    (tmp_path / "x.npy").write_bytes(header_of((2**40, 3)))
+    with (tmp_path / "x.npy").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        with pytest.raises(elman.TableError, match="fewer values than its shape says"):
+            elman.run_files(net, "-", tmp_path / destination)
+    assert len(made) <= 3
+    assert os.listdir(tmp_path) == ["x.npy"]
+
+
+def test_a_claim_in_a_compressed_file_costs_nothing(net, made, tmp_path):
+    (tmp_path / "x.npy.gz").write_bytes(gzip.compress(header_of((2**40, 3))))
+    with pytest.raises(elman.LimitError, match="expected at most 200 times its size"):
+        elman.run_files(net, tmp_path / "x.npy.gz", tmp_path / "y.npy")
+    assert made == []
+
+
+@pytest.mark.parametrize("shape", [(2**62, 2**62, 3), (2**70, 0, 3), (0, 2**62, 3), (2**60, 3)])
+def test_a_shape_that_no_array_can_have(net, tmp_path, shape):
+    (tmp_path / "x.npy").write_bytes(header_of(shape))
+    with pytest.raises(elman.TableError, match="got a damaged one: shape"):
+        elman.run_files(net, tmp_path / "x.npy", tmp_path / "y.npy")
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize("outputs", ["all", "last"])
+def test_any_number_of_steps_of_no_sequence(made, tmp_path, direction, outputs):
+    net = elman.Network(3, 4, 2, seed=1, direction=direction)
+    (tmp_path / "x.npy").write_bytes(header_of((0, 2**40, 3)))
+    np.save(tmp_path / "n.npy", np.zeros(0, np.int64))
+    for options in ({}, {"lengths": tmp_path / "n.npy"}):
+        done = elman.run_files(
+            net, tmp_path / "x.npy", tmp_path / "y.npy", outputs=outputs, **options
+        )
+        assert (done.sequences, done.steps) == (0, 0)
+        shape = (0, 2**40, 2) if outputs == "all" else (0, 2)
+        assert np.load(tmp_path / "y.npy").shape == shape
+    assert set(made) == {jobs.Part(0, 0, 0, 0, True, 0, 2**40)}
 
 
 def test_another_division_into_parts_does_not_continue(net, small, tmp_path, monkeypatch):

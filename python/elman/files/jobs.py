@@ -8,13 +8,15 @@ and writing overlap (`elman.files.pipeline`).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from elman.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -54,6 +56,59 @@ class Part:
     begin: int = 0
     end: int = 0
     where: Any = None
+
+
+class Span(NamedTuple):
+    """Parts that follow one another and are found by arithmetic, the largest first.
+
+    Attributes
+    ----------
+    number : int
+        How many there are.
+    size : int
+        Bytes to read for all of them.
+    part : function
+        `part(i)` returns one, for i from 0 to number - 1.
+    """
+
+    number: int
+    size: int
+    part: Callable[[int], Part]
+
+
+class Parts:
+    """All parts of a run, in order, each of which is made when it is asked for.
+
+    A header of a few bytes can claim any number of values, for which there may be none.
+
+    Attributes
+    ----------
+    size : int
+        Bytes to read for all parts.
+    """
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._spans = list(spans)
+        self._ends = list(accumulate(span.number for span in self._spans))
+        self.size = sum(span.size for span in self._spans)
+
+    @property
+    def largest(self) -> int:
+        """The most bytes to read for a part."""
+        return max(span.part(0).size for span in self._spans)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> Part:
+        index = range(len(self))[index]  # raises an IndexError, or counts from the end
+        i = bisect_right(self._ends, index)
+        span = self._spans[i]
+        return span.part(index - self._ends[i] + span.number)
+
+    def __iter__(self) -> Iterator[Part]:
+        for span in self._spans:
+            yield from map(span.part, range(span.number))
 
 
 class Bad(NamedTuple):
@@ -176,7 +231,7 @@ class Source(Protocol):
     names: list[str]
     lost: list[Bad]
 
-    def parts(self) -> Sequence[Part]:
+    def parts(self) -> Parts:
         """Return all parts; cheap, without reading values."""
 
     def read(self, part: Part, spare: Any) -> Sequences:  # noqa: ANN401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,12 +14,12 @@ import numpy as np
 from elman._container import printable
 from elman.errors import ElmanError, LimitError, TableError
 from elman.files import jobs
-from elman.files.jobs import Bad, Outputs, Part, Sequences, changed
+from elman.files.jobs import Bad, Outputs, Part, Parts, Sequences, Span, changed
 from elman.files.lengths import Lengths
-from elman.files.opening import opened
+from elman.files.opening import expanding, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -65,6 +66,11 @@ class Header(NamedTuple):
         """T."""
         return self.shape[-2]
 
+    @property
+    def size(self) -> int:
+        """The bytes of all values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
 
 def read_header(file: Opened, width: int) -> Header:
     """Read the header of an NPY file; raise a TableError if it is not an array (..., T, width)."""
@@ -90,9 +96,14 @@ def read_header(file: Opened, width: int) -> Header:
         raise TableError(f"{file.name}: expected an NPY file of numbers, got {dtype}")
     if len(shape) < 2 or shape[-1] != width:
         raise TableError(f"{file.name}: expected (..., T, {width}), got {shape}")
-    if any(type(size) is not int or size < 0 for size in shape):
+    most = sys.maxsize // dtype.itemsize  # of an array of NumPy, with 1 instead of 0
+    integers = all(type(size) is int and size >= 0 for size in shape)
+    if not integers or math.prod(size or 1 for size in shape) > most:
         raise damaged(file.name, f"shape {shape}")
-    return Header(shape, dtype, fortran, count, file.path is None)
+    header = Header(shape, dtype, fortran, count, file.path is None)
+    if file.most is not None and header.size > file.most:
+        raise expanding(file.name)
+    return header
 
 
 def damaged(name: str, got: str) -> TableError:
@@ -112,8 +123,7 @@ class NpyReader:
         self._whole: Array | None = None
         if self._file is not None:
             self._status = os.fstat(self._file.fileno())
-            size = header.begin + math.prod(header.shape) * header.dtype.itemsize
-            if self._status.st_size < size:
+            if self._status.st_size < header.begin + header.size:
                 self._file.close()
                 raise damaged(self.name, "fewer values than its shape says")
 
@@ -138,7 +148,7 @@ class NpyReader:
         if self._path is not None:
             whole = np.memmap(self._path, header.dtype, "r", header.begin, header.shape, order="F")
         elif self._whole is None:
-            memory = np.empty(math.prod(header.shape) * header.dtype.itemsize, np.uint8)
+            memory = np.empty(header.size, np.uint8)
             self.into(memory, 0)
             self._whole = whole = memory.view(header.dtype).reshape(header.shape, order="F")
         else:
@@ -258,11 +268,12 @@ def divided(net: Network, name: str, header: Header, plan: Plan, lanes: int) -> 
         If the memory does not suffice.
     """
     steps, memory = header.steps, plan.memory
-    size = math.prod(header.shape) * header.dtype.itemsize
-    if header.fortran and header.in_order and size > memory:
+    if not header.sequences:
+        return 1, steps
+    if header.fortran and header.in_order and header.size > memory:
         raise LimitError(
-            f"memory: expected at least {size} bytes for all of {name}, which is compressed and in"
-            f" Fortran order, got {memory}"
+            f"memory: expected at least {header.size} bytes for all of {name}, which is"
+            f" compressed and in Fortran order, got {memory}"
         )
     forward = _divisible(net, plan)
     each = cost(net, header, lanes, plan.kept)
@@ -281,7 +292,7 @@ def divided(net: Network, name: str, header: Header, plan: Plan, lanes: int) -> 
             f" got {memory}"
         )
     if not steps:
-        return max(1, header.sequences), 0
+        return header.sequences, 0
     if not forward:
         return max(1, part // steps, min(FEW, most // steps)), steps
     if plan.in_order or header.in_order or part // steps >= min(header.sequences, FEW):
@@ -291,19 +302,21 @@ def divided(net: Network, name: str, header: Header, plan: Plan, lanes: int) -> 
     return together, min(steps, max(1, min(most, LONGER * part) // together))
 
 
-def pieces(
-    net: Network, file: int, name: str, header: Header, plan: Plan, lanes: int
-) -> Iterator[Part]:
-    """Yield the parts of a file."""
+def pieces(net: Network, file: int, name: str, header: Header, plan: Plan, lanes: int) -> Span:
+    """Return the parts of a file."""
     count, steps = divided(net, name, header, plan, lanes)
-    per_step = net.input_size * header.dtype.itemsize
-    total = header.sequences
-    for first in range(0, max(1, total), count):
-        rows = min(count, total - first)
-        for begin in range(0, max(1, header.steps), max(1, steps)):
-            end = min(begin + steps, header.steps)
-            last = first + rows == total and end == header.steps
-            yield Part(file, first, rows, rows * (end - begin) * per_step, last, begin, end)
+    total, per_step = header.sequences, net.input_size * header.dtype.itemsize
+    down = max(1, -(-total // count))
+    along = -(-header.steps // steps) if steps else 1
+
+    def part(number: int) -> Part:
+        row, column = divmod(number, along)
+        first, begin = row * count, column * steps
+        rows, end = min(count, total - first), min(begin + steps, header.steps)
+        last = number == down * along - 1
+        return Part(file, first, rows, rows * (end - begin) * per_step, last, begin, end)
+
+    return Span(down * along, header.size, part)
 
 
 class NpySource:
@@ -359,21 +372,20 @@ class NpySource:
             self.close()
             raise
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> Parts:
         """Return the parts of all files."""
         found = enumerate(zip(self.paths, self.headers, strict=False))
-        return [
-            piece
+        return Parts(
+            pieces(self._net, file, printable(path), header, self._plan, self._planned)
             for file, (path, header) in found
-            for piece in pieces(self._net, file, printable(path), header, self._plan, self._planned)
-        ]
+        )
 
     def read(self, part: Part, spare: Any) -> Sequences:  # noqa: ANN401
         """Read a part into memory that is used again."""
         reader = self._reader(part.file)
         header, steps = reader.header, part.end - part.begin
         lengths = None
-        if self._lengths is not None and steps:
+        if self._lengths is not None and part.size:
             lengths = self._lengths.read(part.first, part.count)
         if header.fortran:
             rows = slice(part.first, part.first + part.count)
@@ -456,7 +468,7 @@ class NpyRunner:
 
     def run(self, part: Part, data: Sequences, spare: Array | None) -> Outputs:
         """Run a part."""
-        if part.begin == part.end:  # of any number of sequences, as their memory is not bounded
+        if not part.size:  # of any number of sequences or steps, as their memory is not bounded
             nothing = np.empty((0, self._net.output_size), self._net.dtype)
             return Outputs(nothing, data, part.count, 0)
         ends = part.end == self._source.headers[part.file].steps

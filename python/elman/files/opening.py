@@ -80,6 +80,9 @@ class Opened(NamedTuple):
         Returns the fraction that has been read, or None if unknown.
     path : str or None
         The path, if the file can be memory-mapped.
+    most : int or None
+        The bytes that a compressed file may have; None if it is not compressed, or its size is
+        unknown.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Opened(NamedTuple):
     read: Callable[[int], bytes]
     done: Callable[[], float | None]
     path: str | None
+    most: int | None = None
 
 
 @contextmanager
@@ -154,7 +158,8 @@ def _recognized(name: str, file: io.FileIO, path: str) -> Opened:
             raise TableError(f"{name}: expected a table, got an archive within an archive")
     if head.startswith(NPY):
         mappable = path if regular and unpacked is None and path != "-" else None
-        return Opened(name, True, source.read, done, mappable)
+        most = None if unpacked is None or not regular else SMALL + RATIO * status.st_size
+        return Opened(name, True, source.read, done, mappable, most)
     return Opened(name, False, _text(name, head, source.read), done, None)
 
 
@@ -182,6 +187,14 @@ def _unpacked(
     else:
         packed = _member(name, file)
     return packed.read1  # type: ignore[no-any-return]
+
+
+def expanding(name: str) -> LimitError:
+    """Return the error for a compressed file that expands to too much."""
+    return LimitError(
+        f"{name}: expected at most {RATIO} times its size after decompression, got more: decompress"
+        " it first"
+    )
 
 
 def _module(module: str, name: str, what: str) -> ModuleType:
@@ -251,10 +264,7 @@ def _limited(
             raise TableError(f"{name}: got damaged compressed data: {error}") from error
         total += len(data)
         if total > SMALL + RATIO * taken():
-            raise LimitError(
-                f"{name}: expected at most {RATIO} times its size after decompression, got more:"
-                " decompress it first"
-            )
+            raise expanding(name)
         return data
 
     return limited

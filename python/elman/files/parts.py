@@ -136,7 +136,8 @@ def run_stored(
     _require_place(destination, folder=list(targets) != [destination])
     stored = all(map(journal.is_stored, source.paths))  # otherwise it cannot be continued
     options = request.options(form)
-    manifest = journal.manifest(request.net, options, source.paths, source.parts())
+    parts = source.parts() if stored else ()
+    manifest = journal.manifest(request.net, options, source.paths, parts)
     work = None
     try:
         with journal.opened(destination, manifest, restart=request.restart or not stored) as work:
@@ -147,7 +148,7 @@ def run_stored(
             return done
     except BaseException as error:
         if work is not None and work.records:
-            fraction = work.records[-1]["bytes"] / max(1, sum(p.size for p in source.parts()))
+            fraction = work.records[-1]["bytes"] / max(1, source.parts().size)
             kept = f"{100 * fraction:.0f} % is done and kept"
             if stored and not isinstance(error, ElmanError):
                 kept += ", the same command continues"
@@ -162,7 +163,6 @@ def run_parts(
 ) -> FilesRun:
     """Run the parts of a source behind those in the journal; without one, all."""
     parts = source.parts()
-    size = sum(part.size for part in parts)
     records = work.records if work is not None else []
     start = time.monotonic()
     done = Counts(bad=len(source.lost))
@@ -176,11 +176,11 @@ def run_parts(
             )
     if work is not None and (carry := work.carry()) is not None:
         runner.restore(carry)
-    begun = _progress(done, size, 0.0, None) if records else None
+    begun = _progress(done, parts.size, 0.0, None) if records else None
 
     def tell(counts: Counts) -> None:
         if request.progress is not None:
-            request.progress(_progress(counts, size, time.monotonic() - start, begun))
+            request.progress(_progress(counts, parts.size, time.monotonic() - start, begun))
 
     try:
         sink.resume([record["sink"] for record in records if record["sink"] is not None])

@@ -15,11 +15,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from elman.files.jobs import Outputs, Part, Runner, Sequences, Sink, Source
+    from elman.files.jobs import Outputs, Part, Parts, Runner, Sequences, Sink, Source
     from elman.files.journal import Journal
 
 T = TypeVar("T")
@@ -135,10 +135,10 @@ class Pipeline:
         self._errors: list[tuple[int, BaseException]] = []  # the part, and what happened there
         self._failed: BaseException | None = None
 
-    def run(self, parts: Sequence[Part], done: Counts, tell: Callable[[Counts], object]) -> Counts:
+    def run(self, parts: Parts, done: Counts, tell: Callable[[Counts], object]) -> Counts:
         """Run the parts behind those that are done; return the counts at the end."""
-        parts, self._done = parts[done.parts :], done
-        reader = threading.Thread(target=self._read, args=(parts,), daemon=True)
+        self._done = done
+        reader = threading.Thread(target=self._read, args=(parts, done.parts), daemon=True)
         lanes = [
             threading.Thread(target=self._run, args=(_silent,), daemon=True)
             for _ in range(self._runner.lanes - 1)
@@ -196,9 +196,10 @@ class Pipeline:
             self._buffers.append(data.buffer)
         return outputs
 
-    def _read(self, parts: Sequence[Part]) -> None:
+    def _read(self, parts: Parts, begin: int) -> None:
         try:
-            for number, part in enumerate(parts):
+            for number in range(len(parts) - begin):
+                part = parts[begin + number]
                 spare = _popped(self._buffers)
                 if not self._inputs.put(number, (part, self._source.read(part, spare))):
                     return

@@ -324,10 +324,9 @@ def _run_arrays(request: Request, found: Inputs, table: ArraySource | None) -> F
 def _depth(request: Request, source: NpySource, kept: int) -> int:
     """Return how many outputs may wait: parts are small, so many of them fit into the memory."""
     header = source.headers[0]
-    largest = max((part.size for part in source.parts()), default=1)
-    per_step = header.dtype.itemsize * request.net.input_size
-    part = largest // per_step * cost(request.net, header, source.lanes, kept)
-    outputs = max(1, largest // per_step * request.net.output_size * request.net.dtype.itemsize)
+    steps = source.parts().largest // (header.dtype.itemsize * request.net.input_size)
+    part = steps * cost(request.net, header, source.lanes, kept)
+    outputs = max(1, steps * request.net.output_size * request.net.dtype.itemsize)
     return max(1, min(DEEPEST, 1 + (request.memory - part) // outputs))
 
 

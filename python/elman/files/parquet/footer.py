@@ -11,6 +11,7 @@ import struct
 from typing import Any
 
 DEEPEST = 32
+DENSEST = (1 << 31) // 16  # values or bytes for each byte of a file: a page has at least 16
 ROW_GROUPS, COLUMNS, ROWS, META, VALUES, BYTES = 4, 1, 3, 3, 5, 6  # numbers of fields
 TRUE, FALSE, BYTE, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 
@@ -33,12 +34,15 @@ def group_sizes(path: str) -> list[tuple[int, int]]:
         file.seek(end - length)
         found = _Reader(file.read(length)).value(STRUCT, 0)
     sizes = []
+    most = end * DENSEST
     for group in found.get(ROW_GROUPS, []):
+        rows = group[ROWS]
         columns = [column[META] for column in group[COLUMNS]]
-        size = sum(max(column[BYTES], 8 * column[VALUES]) for column in columns)
-        if group[ROWS] < 0 or size < 0:
+        if rows < 0:
             raise DamagedError("a row group with less than no rows")
-        sizes.append((group[ROWS], size))
+        if not all(rows <= each[VALUES] <= most and each[BYTES] <= most for each in columns):
+            raise DamagedError("a row group with more rows or bytes than its pages can have")
+        sizes.append((rows, sum(max(each[BYTES], 8 * each[VALUES]) for each in columns)))
     return sizes
 
 

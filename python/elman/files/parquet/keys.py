@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from elman.files.jobs import Part
+    from elman.files.jobs import Part, Parts
     from elman.files.parquet.layout import Layout
     from elman.files.parquet.reading import File
 
@@ -92,7 +93,7 @@ class Survey(NamedTuple):
 
 
 def survey(
-    files: Sequence[File], layouts: Sequence[Layout], parts: Sequence[Part], most: int
+    files: Sequence[File], layouts: Sequence[Layout], parts: Parts, most: int
 ) -> Survey | None:
     """Return the sequences of a table, or None if there are more than `most`.
 
@@ -113,13 +114,15 @@ def survey(
                 table = reader.read(part) if columns[part.file] and part.count else None
             except UnreadableError as error:
                 raise needed(f"{file.name}, {place(part)}", str(error)) from error
-            if part.count:
-                found = numbered(keys(table, part, file, each), slots)
+            count = part.count if columns[part.file] else min(part.count, 1)  # of one sequence
+            if count:
+                found = numbered(keys(table, replace(part, count=count), file, each), slots)
                 if len(slots) > most:
                     return None
                 if len(slots) > len(last):
                     last = np.append(last, np.zeros(max(len(slots), len(last)), np.int64))
-                last[found] = np.arange(row, row + part.count)  # the last one of each counts
+                end = row + part.count
+                last[found] = np.arange(end - count, end)  # the last one of each counts
             row += part.count
     finally:
         reader.close()

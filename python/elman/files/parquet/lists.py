@@ -8,7 +8,7 @@ import numpy as np
 
 from elman._container import printable
 from elman.errors import LimitError, TableError
-from elman.files.jobs import Bad, Outputs, Sequences
+from elman.files.jobs import Bad, Outputs, Parts, Sequences
 from elman.files.parquet import nested
 from elman.files.parquet.outputs import Passed
 from elman.files.parquet.reading import PartReader, UnreadableError, divided, place
@@ -53,10 +53,10 @@ class ListSource:
         self._most = float(np.finfo(request.net.dtype).max)
         self._reader = PartReader(files, [layout.read for layout in layouts])
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> Parts:
         """Return the parts of all files."""
         found = enumerate(self._files)
-        return [part for i, file in found for part in divided(i, file, self._size, 0)]
+        return Parts(span for i, file in found for span in divided(i, file, self._size, 0))
 
     def read(self, part: Part, spare: Any) -> Sequences:  # noqa: ANN401
         """Read a part; the memory is that of Arrow."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elman import _files
 from elman._container import printable
 from elman.errors import ElmanError, TableError
-from elman.files.jobs import Part
+from elman.files.jobs import Part, Span
 from elman.files.parquet.footer import group_sizes
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def opened(path: str) -> Iterator[Any]:
         yield opening
 
 
-def divided(index: int, file: File, size: int, per_row: int) -> Iterator[Part]:
-    """Yield the parts of a file: about `size` bytes of one row group; `first` counts from there.
+def divided(index: int, file: File, size: int, per_row: int) -> Iterator[Span]:
+    """Yield the parts of each row group: about `size` bytes; `first` counts from there.
 
     Parameters
     ----------
@@ -117,12 +117,24 @@ def divided(index: int, file: File, size: int, per_row: int) -> Iterator[Part]:
     for number in filled:
         rows, stored = file.groups[number]
         count = max(1, min(rows, size // (stored // rows + per_row + 1)))
-        for first in range(0, rows, count):
-            some = min(count, rows - first)
-            last = number == filled[-1] and first + some == rows
-            yield Part(index, first, some, stored * some // rows, last, where=number)
+        yield _group(index, number, (rows, stored), count, ends=number == filled[-1])
     if not filled:
-        yield Part(index, 0, 0, 0, last=True)
+        yield Span(1, 0, lambda _: Part(index, 0, 0, 0, last=True))
+
+
+def _group(index: int, number: int, group: tuple[int, int], each: int, *, ends: bool) -> Span:
+    """Return the parts of a row group, which have `each` rows; perhaps the file `ends` with it."""
+    rows, stored = group
+    whole, rest = divmod(rows, each)
+
+    def part(at: int) -> Part:
+        first = at * each
+        some = min(each, rows - first)
+        last = ends and first + some == rows
+        return Part(index, first, some, stored * some // rows, last, where=number)
+
+    size = whole * (stored * each // rows) + stored * rest // rows
+    return Span(whole + (rest > 0), size, part)
 
 
 def place(part: Part) -> str:

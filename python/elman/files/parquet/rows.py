@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman.files.jobs import Bad, Outputs, Sequences
+from elman.files.jobs import Bad, Outputs, Parts, Sequences
 from elman.files.parquet import nested
 from elman.files.parquet.keys import Survey, keys, needed, numbered
 from elman.files.parquet.outputs import Passed
@@ -68,13 +68,13 @@ class RowSource:
         item = request.net.dtype.itemsize
         per_row = item * (request.net.input_size + request.net.output_size)
         found = enumerate(files)
-        self._parts = [part for i, file in found for part in divided(i, file, size, per_row)]
+        self._parts = Parts(span for i, file in found for span in divided(i, file, size, per_row))
         self._begins = _begins(files)
         self._reader = PartReader(files, [layout.read for layout in layouts])
         self._most = float(np.finfo(request.net.dtype).max)
         self.make_runner: Any = None  # set when it is known whether the states fit into memory
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> Parts:
         """Return the parts of all files."""
         return self._parts
 

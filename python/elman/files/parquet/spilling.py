@@ -93,10 +93,10 @@ class Spilled:
         for path, size in zip(paths, sizes, strict=True):
             with open(path, "ab") as file:
                 file.truncate(size)
-        for number, part in enumerate(self._parts[done:], done + 1):
-            self._distribute(part, paths)
+        for number in range(done, len(self._parts)):
+            self._distribute(self._parts[number], paths)
             if self._is_due():
-                self._commit(number, paths, 0)
+                self._commit(number + 1, paths, 0)
         self._source.close()  # the parts are read again
 
     def _distribute(self, part: Part, paths: list[str]) -> None:
