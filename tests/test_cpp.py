@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 
@@ -108,18 +106,9 @@ FUNCTIONS = (
 )
 
 
-def sweep(programs, function, stride, isas):
-    """Sweep a function over the floats on several sets; return the hashes of the fused sets."""
-    hashes = {}
-    for isa in isas:
-        report = cpp_build.run(programs / "activation_sweep", isa, function, stride)
-        hashes[isa] = re.search(r"hash ([0-9a-f]{16})", report)[1]
-    return {value for isa, value in hashes.items() if isa != "sse2"}
-
-
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_thousandth_float_keeps_what_its_activation_promises(programs, function):
-    assert len(sweep(programs, function, 1009, cpp_build.SETS)) == 1
+    cpp_build.run(programs / "activation_sweep", function, 1009, *cpp_build.SETS)
 
 
 # All floats for the two most common activations, every seventh for the others. `scalar` gives
@@ -138,6 +127,7 @@ def test_every_thousandth_float_keeps_what_its_activation_promises(programs, fun
 )
 def test_the_floats_keep_what_their_activation_promises(tmp_path_factory, function, stride):
     programs = cpp_build.build(tmp_path_factory, "activation_sweep", cpp_build.ALL_SETS)
+    program = programs / "activation_sweep"
     isas = [isa for isa in elman.available_isas() if isa != "scalar"] or ["scalar"]
-    assert len(sweep(programs, function, stride, isas)) <= 1
-    assert len(sweep(programs, function, 31, elman.available_isas())) == 1
+    cpp_build.run(program, function, stride, *isas)
+    cpp_build.run(program, function, 31, *elman.available_isas())

@@ -1,17 +1,20 @@
 // activation_sweep.cpp - checks activation functions over all floats.
 //
-//   activation_sweep <instruction set> <function> [stride]
+//   activation_sweep <function> <stride> <instruction set> ...
 //
 // Checks every activation, fade, exp and the softmax and log_softmax of (0, x), which are the
-// sigmoid of x and its logarithm: the largest error in ulp; the range; monotonicity from one float
-// to the next; oddness; NaN for NaN and for nothing else; the special values. Functions with
-// parameters are swept with selected values, and clip with the simplest function. exp is tested
-// through the softmax of (0, x) where that equals exp(x), x <= -18: every argument of its
-// polynomial occurs there. A stride of k takes every k-th float. The hash of all results is equal
-// for all instruction sets with a fused multiply-add. The exit code is 1 if any check fails.
+// sigmoid of x and its logarithm. Functions with parameters are swept with selected values, and
+// clip with the simplest function. exp is tested through the softmax of (0, x) where that equals
+// exp(x), x <= -18: every argument of its polynomial occurs there. A stride of k takes every k-th
+// float. The exit code is 1 if any check fails.
+//
+// On the first of the sets with a fused multiply-add, and on every set without: the largest error
+// in ulp; the range; monotonicity from one float to the next; oddness; NaN for NaN and for nothing
+// else. On the other sets with a fused multiply-add: the bits of the first, for every argument,
+// from which the rest follows. On all sets: the special values.
 //
 // Errors are in units of the spacing of floats at the exact value, subnormals included. The exact
-// value is that of the C library in double: within 2^-27 ulp of a float.
+// value is that of the C library in double, once for all sets: within 2^-27 ulp of a float.
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
@@ -33,6 +36,8 @@ namespace {
 
 using elman::Function;
 using elman::Index;
+using elman::Isa;
+using Kernels = elman::Kernels<float>;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr Index kBlock = 2048;
@@ -49,7 +54,7 @@ struct Range {
 
 struct Case {
     std::string name;
-    std::function<void(Block&)> apply;
+    std::function<void(const Kernels&, Block&)> apply;
     double (*exact)(double);
     double worst_ulp;  // allowed; relative to the largest term if the function is a sum
     Range range;
@@ -62,7 +67,7 @@ struct Report {
     double worst_ulp = 0;
     float worst_at = 0;
     std::int64_t decreases = 0, out_of_range = 0, not_odd = 0, wrong_nan = 0, wrong_special = 0;
-    std::uint64_t hash = 0;
+    std::int64_t other_bits = 0;  // than on the set that this one is compared with
 
     void add(const Report& other) {
         if (other.worst_ulp > worst_ulp) {
@@ -74,8 +79,20 @@ struct Report {
         not_odd += other.not_odd;
         wrong_nan += other.wrong_nan;
         wrong_special += other.wrong_special;
-        hash += other.hash;
+        other_bits += other.other_bits;
     }
+};
+
+// The results of a set for a block of arguments x and for -x, and what was found so far.
+struct Results {
+    Block up, down;
+    float above = NAN, below = NAN;  // the last ones of the block before; NaN: none yet
+    Report report;
+};
+
+// The same for the exact values.
+struct Exact {
+    double up[kBlock], down[kBlock];
 };
 
 std::uint32_t to_bits(float value) {
@@ -102,17 +119,7 @@ double ulp(double value) {
     return spacing;
 }
 
-// Summed over all arguments, so the order does not matter; all NaNs count as the same value.
-std::uint64_t mix(float x, float y) {
-    std::uint64_t h = (std::uint64_t{to_bits(x)} << 32) | (std::isnan(y) ? ~0u : to_bits(y));
-    h = (h ^ (h >> 31)) * 0x9e3779b97f4a7c15u;
-    h = (h ^ (h >> 29)) * 0xbf58476d1ce4e5b9u;
-    return h ^ (h >> 32);
-}
-
-void check_value(const Case& f, float x, float y, Report& report) {
-    report.hash += mix(x, y);
-    const double exact = f.exact(x);
+void check_value(const Case& f, float x, float y, double exact, Report& report) {
     if (std::isnan(exact) || std::isnan(y)) {
         report.wrong_nan += std::isnan(exact) != std::isnan(y);
         return;
@@ -127,59 +134,106 @@ void check_value(const Case& f, float x, float y, Report& report) {
     }
 }
 
-// The floats with the bits first, first + stride, ... up to last, and their negatives.
-Report sweep(const Case& f, std::uint32_t first, std::uint32_t last, std::uint32_t stride) {
-    Report report;
-    Block positive, negative;
-    float above = from_bits(~0u), below = above;  // the previous results; NaN: none yet
-    for (std::uint64_t start = first; start <= last; start += kBlock * stride) {
-        const auto argument = [&](Index i) {
-            return from_bits(
-                static_cast<std::uint32_t>(start + static_cast<std::uint64_t>(i) * stride));
-        };
-        for (Index i = 0; i < kBlock; ++i) {
-            positive.values[i] = argument(i);
-            negative.values[i] = -argument(i);
-        }
-        f.apply(positive);
-        f.apply(negative);
-        for (Index i = 0; i < kBlock; ++i) {
-            const float x = argument(i), up = positive.values[i], down = negative.values[i];
-            if (std::signbit(x) || start + static_cast<std::uint64_t>(i) * stride > last) break;
-            check_value(f, x, up, report);
-            check_value(f, -x, down, report);
-            report.decreases += f.shape != Shape::any && (up < above || down > below || up < down);
-            report.not_odd +=
-                f.shape == Shape::odd && !std::isnan(x) && to_bits(up) != to_bits(-down);
-            above = up;
-            below = down;
-        }
+void judge(const Case& f, const Block& arguments, const Exact& exact, Index count, Results& r) {
+    for (Index i = 0; i < count; ++i) {
+        const float x = arguments.values[i], up = r.up.values[i], down = r.down.values[i];
+        check_value(f, x, up, exact.up[i], r.report);
+        check_value(f, -x, down, exact.down[i], r.report);
+        r.report.decreases +=
+            f.shape != Shape::any && (up < r.above || down > r.below || up < down);
+        r.report.not_odd +=
+            f.shape == Shape::odd && !std::isnan(x) && to_bits(up) != to_bits(-down);
+        r.above = up;
+        r.below = down;
     }
-    return report;
 }
 
-std::int64_t wrong_special_values(const Case& f) {
+// The set that a set is compared with: the first with a fused multiply-add, or else itself.
+std::size_t model_of(const std::vector<Isa>& sets, std::size_t s) {
+    if (!fused(sets[s])) return s;
+    return static_cast<std::size_t>(std::find_if(sets.begin(), sets.end(), elman::fused) -
+                                    sets.begin());
+}
+
+// All NaNs count as the same value.
+std::int64_t differences(const Block& a, const Block& b, Index count) {
+    std::int64_t different = 0;
+    for (Index i = 0; i < count; ++i) {
+        const float x = a.values[i], y = b.values[i];
+        different += to_bits(x) != to_bits(y) && !(std::isnan(x) && std::isnan(y));
+    }
+    return different;
+}
+
+// A block of positive arguments and their negatives, on all sets.
+void sweep_block(const Case& f, const std::vector<Isa>& sets, const Block& x, Index count,
+                 std::vector<Results>& results) {
+    Block minus_x;
+    Exact exact;
+    for (Index i = 0; i < kBlock; ++i) minus_x.values[i] = -x.values[i];
+    for (Index i = 0; i < count; ++i) {
+        exact.up[i] = f.exact(x.values[i]);
+        exact.down[i] = f.exact(minus_x.values[i]);
+    }
+    for (std::size_t s = 0; s < sets.size(); ++s) {
+        Results& r = results[s];
+        const Kernels& kernels = elman::kernel_table(sets[s]).float32;
+        r.up = x;
+        r.down = minus_x;
+        f.apply(kernels, r.up);
+        f.apply(kernels, r.down);
+        const Results& model = results[model_of(sets, s)];
+        if (&model == &r) {
+            judge(f, x, exact, count, r);
+        } else {
+            r.report.other_bits += differences(r.up, model.up, count);
+            r.report.other_bits += differences(r.down, model.down, count);
+        }
+    }
+}
+
+// The floats with the bits first, first + stride, ... up to last, and their negatives.
+std::vector<Results> sweep(const Case& f, const std::vector<Isa>& sets, std::uint32_t first,
+                           std::uint32_t last, std::uint32_t stride) {
+    std::vector<Results> results(sets.size());
+    Block x;
+    for (std::uint64_t start = first; start <= last; start += kBlock * stride) {
+        for (Index i = 0; i < kBlock; ++i) {
+            x.values[i] = from_bits(
+                static_cast<std::uint32_t>(start + static_cast<std::uint64_t>(i) * stride));
+        }
+        const auto left = static_cast<Index>((last - start) / stride + 1);
+        sweep_block(f, sets, x, std::min(kBlock, left), results);
+    }
+    return results;
+}
+
+std::int64_t wrong_special_values(const Case& f, const Kernels& kernels) {
     std::int64_t wrong = 0;
     for (const auto& [x, y] : f.special) {
         Block block = {};
         block.values[0] = x;
-        f.apply(block);
+        f.apply(kernels, block);
         wrong += to_bits(block.values[0]) != to_bits(y);
     }
     return wrong;
 }
 
 // Two threads, half of the bit patterns each; the pattern where the halves meet is in both.
-Report sweep_all(const Case& f, std::uint32_t stride) {
+std::vector<Report> sweep_all(const Case& f, const std::vector<Isa>& sets, std::uint32_t stride) {
     constexpr std::uint32_t last = 0x7fffffff;
     const std::uint32_t middle = last / 2 / stride * stride;
-    Report report, upper;
-    std::thread thread([&] { upper = sweep(f, middle, last, stride); });
-    report = sweep(f, 0, middle, stride);
+    std::vector<Results> lower, upper;
+    std::thread thread([&] { upper = sweep(f, sets, middle, last, stride); });
+    lower = sweep(f, sets, 0, middle, stride);
     thread.join();
-    report.add(upper);
-    report.wrong_special = wrong_special_values(f);
-    return report;
+    std::vector<Report> reports;
+    for (std::size_t s = 0; s < sets.size(); ++s) {
+        Report& report = reports.emplace_back(lower[s].report);
+        report.add(upper[s].report);
+        report.wrong_special = wrong_special_values(f, elman::kernel_table(sets[s]).float32);
+    }
+    return reports;
 }
 
 double exact_tanh(double x) {
@@ -194,8 +248,13 @@ double exact_fade(double x) {
     return std::fabs(x) < 0x1p-100 ? 0 : x;
 }
 
+// e^-|x|. Beyond 700 it is below 2^-800 ulp of a float, and an underflow would take long.
+double decay(double x) {
+    return std::exp(-std::min(std::fabs(x), 700.0));
+}
+
 double exact_sigmoid(double x) {
-    const double e = std::exp(-std::fabs(x));
+    const double e = decay(x);
     return std::isnan(x) ? x : (x < 0 ? e : 1) / (1 + e);
 }
 
@@ -244,7 +303,7 @@ double exact_softsign(double x) {
 }
 
 double exact_softplus(double x) {
-    return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
+    return (x > 0 ? x : 0) + std::log1p(decay(x));
 }
 
 double exact_log_softmax(double x) {
@@ -267,23 +326,23 @@ double exact_clip(double x) {
     return x < -kClip ? -kClip : x > kClip ? kClip : x;
 }
 
-std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
-    const auto elementwise = [&kernels](Function function, bool faded = false) {
-        return [&kernels, function, faded](Block& block) {
+std::vector<Case> cases() {
+    const auto elementwise = [](Function function, bool faded = false) {
+        return [function, faded](const Kernels& kernels, Block& block) {
             kernels.apply(function, faded, {block.values, 0}, kBlock, 1);
         };
     };
-    const auto general = [&kernels](Function function, double alpha = 0, double beta = 0,
-                                    double clip = INFINITY) {
+    const auto general = [](Function function, double alpha = 0, double beta = 0,
+                            double clip = INFINITY) {
         elman::Activation activation = function;
         activation.alpha = alpha;
         activation.beta = beta;
         activation.clip = clip;
-        return [&kernels, activation](Block& block) {
+        return [activation](const Kernels& kernels, Block& block) {
             kernels.apply(activation, false, {block.values, 0}, kBlock, 1);
         };
     };
-    const auto with_zero = [&kernels](Function function, Block& block) {
+    const auto with_zero = [](Function function, const Kernels& kernels, Block& block) {
         constexpr Index stride = 16;
         static thread_local Block columns[stride];
         float* data = columns[0].values;
@@ -294,9 +353,9 @@ std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
         kernels.softmax(function, {data, stride}, 2, kBlock);
         for (Index i = 0; i < kBlock; ++i) block.values[i] = data[i * stride + 1];
     };
-    const auto exp = [with_zero](Block& block) {
+    const auto exp = [with_zero](const Kernels& kernels, Block& block) {
         for (float& x : block.values) x = x > kExpHighest ? kExpHighest : x;
-        with_zero(Function::softmax, block);
+        with_zero(Function::softmax, kernels, block);
     };
     const float inf = kInfinity;
     return {
@@ -402,14 +461,18 @@ std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
          {{-0.0f, -0.0f}, {inf, kClip}, {-inf, -kClip}}},
         {"exp", exp, exact_exp, 1.1, {0, 1}, Shape::increasing, {{-inf, 0.0f}}},
         {"softmax",
-         [with_zero](Block& block) { with_zero(Function::softmax, block); },
+         [with_zero](const Kernels& kernels, Block& block) {
+             with_zero(Function::softmax, kernels, block);
+         },
          exact_softmax,
          3,
          {0, 1},
          Shape::any,
          {{0.0f, 0.5f}, {-0.0f, 0.5f}, {-inf, 0.0f}}},
         {"log_softmax",
-         [with_zero](Block& block) { with_zero(Function::log_softmax, block); },
+         [with_zero](const Kernels& kernels, Block& block) {
+             with_zero(Function::log_softmax, kernels, block);
+         },
          exact_log_softmax,
          2.25,
          {-inf, 0},
@@ -420,33 +483,43 @@ std::vector<Case> cases_of(const elman::Kernels<float>& kernels) {
 
 bool passes(const Case& f, const Report& r) {
     return r.worst_ulp <= f.worst_ulp && r.decreases == 0 && r.out_of_range == 0 &&
-           r.not_odd == 0 && r.wrong_nan == 0 && r.wrong_special == 0;
+           r.not_odd == 0 && r.wrong_nan == 0 && r.wrong_special == 0 && r.other_bits == 0;
 }
 
-void print(const std::string& isa, const Case& f, const Report& r) {
-    std::printf("%-8s %-8s worst %.4f ulp (allowed %.4f) at %a; decreases %" PRId64
-                ", out of range %" PRId64 ", not odd %" PRId64 ", wrong NaN %" PRId64
-                ", wrong special values %" PRId64 "; hash %016" PRIx64 "\n",
-                isa.c_str(), f.name.c_str(), r.worst_ulp, f.worst_ulp,
-                static_cast<double>(r.worst_at), r.decreases, r.out_of_range, r.not_odd,
-                r.wrong_nan, r.wrong_special, r.hash);
+void print(const Case& f, const std::vector<Isa>& sets, std::size_t s, const Report& r) {
+    const std::size_t model = model_of(sets, s);
+    std::printf("%-8s %-8s wrong special values %" PRId64 "; ", name(sets[s]), f.name.c_str(),
+                r.wrong_special);
+    if (model != s) {
+        std::printf("other bits than %s %" PRId64 "\n", name(sets[model]), r.other_bits);
+        return;
+    }
+    std::printf("worst %.4f ulp (allowed %.4f) at %a; decreases %" PRId64 ", out of range %" PRId64
+                ", not odd %" PRId64 ", wrong NaN %" PRId64 "\n",
+                r.worst_ulp, f.worst_ulp, static_cast<double>(r.worst_at), r.decreases,
+                r.out_of_range, r.not_odd, r.wrong_nan);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    const int stride = argc > 3 ? std::atoi(argv[3]) : 1;
-    if (argc < 3 || stride < 1) {
-        std::fprintf(stderr, "usage: %s <instruction set> <function> [stride]\n", argv[0]);
+    const int stride = argc > 3 ? std::atoi(argv[2]) : 0;
+    if (stride < 1) {
+        std::fprintf(stderr, "usage: %s <function> <stride> <instruction set> ...\n", argv[0]);
         return 2;
     }
-    const std::string isa = argv[1], wanted = argv[2];
-    const auto& kernels = elman::kernel_table(elman::isa_from_name(isa)).float32;
-    for (const Case& f : cases_of(kernels)) {
+    const std::string wanted = argv[1];
+    std::vector<Isa> sets;
+    for (int i = 3; i < argc; ++i) sets.push_back(elman::isa_from_name(argv[i]));
+    for (const Case& f : cases()) {
         if (f.name != wanted) continue;
-        const Report report = sweep_all(f, static_cast<std::uint32_t>(stride));
-        print(isa, f, report);
-        return passes(f, report) ? 0 : 1;
+        const std::vector<Report> reports = sweep_all(f, sets, static_cast<std::uint32_t>(stride));
+        bool passed = true;
+        for (std::size_t s = 0; s < sets.size(); ++s) {
+            print(f, sets, s, reports[s]);
+            passed = passed && passes(f, reports[s]);
+        }
+        return passed ? 0 : 1;
     }
     std::fprintf(stderr, "no such function: %s\n", wanted.c_str());
     return 2;
