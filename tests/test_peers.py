@@ -361,7 +361,7 @@ def test_the_result_file_has_its_parts(result):
     facts, printed = result
     assert set(facts) - {"commit", "clean"} == {
         *("format", "date", "machine", "load", "versions", "elman", "native"),
-        *("limits", "yardsticks", "left_out", "wrong"),
+        *("limits", "yardsticks", "left_out", "wrong", "seconds"),
         *("cases", "cost", "stored", "memory", "imports", "cold_start", "install", "tail", "paced"),
     }
     assert facts["format"] == 1
