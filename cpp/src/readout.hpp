@@ -20,13 +20,12 @@ class OutputColumns {
           product_(is_product(network) ? network.kernels().product : nullptr),
           size_(network.output_size()),
           padded_(padded<Real>(size_)),
-          close_(network.kernels().close_stride(size_)),
           stride_(padded_),
           numbers_(static_cast<std::size_t>(columns * padded_)) {}
 
     // Without a readout the outputs are the states.
     void read_out(Columns<const Real> states, Index count) noexcept {
-        stride_ = product_ && count > 1 ? close_ : padded_;
+        stride_ = product_ && count > 1 ? network_.kernels().close_stride(size_) : padded_;
         apply_readout(states, count, 0);
     }
     // The same for one column.
@@ -87,8 +86,7 @@ class OutputColumns {
     decltype(Kernels<Real>::product) const product_;  // null if is_product() is false
     const Index size_;
     const Index padded_;
-    const Index close_;
-    Index stride_;  // of the outputs now: one of these two
+    Index stride_;  // of the outputs now: padded, or closer
     AlignedVector<Real> numbers_;
 };
 
