@@ -52,6 +52,13 @@ def test_the_errors_and_pure_python_need_no_numpy():
     assert python(code).stdout.split() == ["False"]
 
 
+def test_loading_a_model_does_not_import_the_reference(tmp_path):
+    path = tmp_path / "model.safetensors"
+    elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0).save(path)
+    code = f"import sys, elman; elman.load({str(path)!r}); print('elman.reference' in sys.modules)"
+    assert python(code).stdout.split() == ["False"]
+
+
 def test_importing_leaves_the_floating_point_mode_alone():
     code = """
 import elman, threading, numpy as np

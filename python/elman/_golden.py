@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _container, _format, reference
+from elman import _container, _format
 from elman.errors import ModelFormatError, VerificationError
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def check(net: Network, contents: Contents) -> str:
                     f" {np.sum(ours != wanted)} different values"
                 )
         return f"the example in the file, {steps} steps: equal bits"
+    from elman import reference  # only here: importing it takes longer than loading a file
+
     for states, numbers in ((hidden, output), (run.hidden, run.output)):
         report = reference.verify(net, x, numbers, states)
         if not report.ok:
