@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any
 
 from elman.cli.timing.rounds import ratios
@@ -12,6 +13,7 @@ from pieces import (
     PERCENTILES,
     WORKS,
     column,
+    fastest,
     named,
     number,
     percent,
@@ -32,22 +34,50 @@ SCALAR = (
 )
 
 
-# Why elman is behind, by kinds of work. The shares of the time are samples of the program counter
-# (`perf record`) in 16 -> 32 -> 4 on a Zen 5.
-REASONS = {
-    ("sequence",): "One sequence of 64 units: 64 rows have two partial sums, which suits AVX-512;"
-    " with one, AVX2 takes 0.93 times as long (`cpp/src/kernels/table.hpp`).",
-    ("batch", "tick"): "Batches and pools of few units: with AVX2 the products take 54 % of the"
-    " time, at 98 % of the limit, tanh and sigmoid 29 %. The tanh of elman is within 1.17 units in"
-    " the last place, on every set the same; XLA's is within 4.4, Eigen's, which LIBXSMM's entries"
-    " use, 4.6, ONNX Runtime's 5.1. With 256 units elman and the nearest peers reach 84 to 90 % of"
-    " the limit.",
-    ("update",): "Training: LIBXSMM's entry is a program for one network, written for this"
-    " benchmark. Its data are laid out before the first update, nothing is checked, and sums are"
-    " added in any order. `Trainer.update` takes new arrays: to check and copy them takes 10 % of"
-    " an update of 16 -> 32 -> 4 with AVX-512, tanh 10 %, and outputs, four of which fill a vector"
-    " of sixteen, 7 %. In an update of 1 -> 2 -> 1, Python takes half of the time.",
-}
+# Why elman is behind: of works, for hidden sizes in a range. The shares of the time are samples of
+# the program counter (`perf record`) in 16 -> 32 -> 4 on a Zen 5.
+ANY, FEW = range(1, 1 << 20), range(1, 256)
+REASONS = (
+    (
+        ("sequence",),
+        range(64, 65),
+        "One sequence of 64 units: 64 rows have two partial sums, which suits AVX-512; with one,"
+        " AVX2 takes 0.93 times as long (`cpp/src/kernels/table.hpp`).",
+    ),
+    (
+        ("batch", "tick"),
+        FEW,
+        "Batches and pools of few units: with AVX2 the products take 54 % of the time, at 98 % of"
+        " the limit, tanh and sigmoid 29 %. The tanh of elman is within 1.17 units in the last"
+        " place, on every set the same; XLA's is within 4.4, Eigen's, which LIBXSMM's entries use,"
+        " 4.6, ONNX Runtime's 5.1.",
+    ),
+    (
+        ("update",),
+        ANY,
+        "Training: LIBXSMM's entry is a program for one network, written for this benchmark. Its"
+        " data are laid out before the first update, nothing is checked, and sums are added in any"
+        " order. `Trainer.update` takes new arrays: to check and copy them takes 10 % of an update"
+        " of 16 -> 32 -> 4 with AVX-512, tanh 10 %, and outputs, four of which fill a vector of"
+        " sixteen, 7 %. In an update of 1 -> 2 -> 1, Python takes half of the time.",
+    ),
+)
+COLD_START = (
+    "Cold start: beyond `import numpy`, elman takes {over} ms. Nine tenths of it import its Python"
+    " modules, the rest reads the file; the prediction takes 0.07 ms."
+)
+INSTALL = (
+    "Install: elman needs NumPy. Beyond NumPy's environment, its own takes {s} s and {MB} MB more."
+)
+RIDGE = (
+    "Ridge fits: elman reduces the states by QR and solves by singular values, which keeps the"
+    " digits that normal equations lose. With 300 units the QR takes 36 % of a fit, the run 16 %;"
+    " normal equations would take 12 % in place of both."
+)
+FORCED = (
+    "NumPy uses the best set of the processor, whatever is forced on elman. Multiply-adds with avx2"
+    " reach {avx2} of the rate with the best set, with sse2 {sse2}."
+)
 
 
 def losses(result: Facts) -> str:
@@ -57,20 +87,72 @@ def losses(result: Facts) -> str:
     parts = [_narrow("", comparisons(result)), *reasons(result)]
     if of_reservoirs:
         parts.append(_narrow("With echo-state networks: of", list(_of_cases(of_reservoirs))))
+        parts += [RIDGE] * any(c["work"] == "ridge" for c in behind(of_reservoirs))
     if forced:
-        parts += [_narrow("With an instruction set forced: of", list(_of_cases(forced))), SCALAR]
+        parts.append(_narrow("With an instruction set forced: of", list(_of_cases(forced))))
+        parts += [*_of_sets(result["limits"]), SCALAR]
     return "\n\n".join(parts)
 
 
 def reasons(result: Facts) -> list[str]:
     """Return why elman is not ahead, for each kind of work in which it is not."""
-    behind = {
-        case["work"]
-        for case in _usual(result)
-        for entry in case["entries"]
-        if entry["name"] != "elman" and entry["ratio"]["low"] <= 1
+    lost = behind(_usual(result))
+    found = [
+        reason
+        for works, sizes, reason in REASONS
+        if any(case["work"] in works and case["shape"]["H"] in sizes for case in lost)
+    ]
+    found += _shares(result)
+    behind_in = {group for group, _, spread in _of_processes(result) if spread["low"] <= 1}
+    if "cold_start" in behind_in:
+        ours = named(result["cold_start"], "elman")
+        found.append(COLD_START.format(over=number(ours["over"]["median"])))
+    if "install" in behind_in and (numpy := named(result["install"], "numpy")):
+        ours = named(result["install"], "elman")
+        more = {"s": (ours["median"] - numpy["median"]) / 1e3}
+        more["MB"] = (ours["bytes"] - numpy["bytes"]) / 1e6
+        found.append(INSTALL.format(**{unit: number(value) for unit, value in more.items()}))
+    return found
+
+
+def behind(cases: list[Facts]) -> list[Facts]:
+    """Return the cases in which elman is not ahead of a peer."""
+    return [
+        case
+        for case in cases
+        if any(e["name"] != "elman" and e["ratio"]["low"] <= 1 for e in case["entries"])
+    ]
+
+
+def _shares(result: Facts) -> list[str]:
+    """Return the shares of the limit of elman and of peers near it, in networks of many units."""
+    found: list[tuple[float, float]] = []
+    for case in _usual(result):
+        peak = named((e for e in result["limits"] if e["mode"] == case["dtype"]), "multiply-add")
+        many = case["work"] in ("batch", "tick") and case["shape"]["H"] not in FEW
+        ours, *others = fastest(case).values()
+        best = min((e["ratio"]["median"] for e in others), default=NARROW)
+        if peak and many and best < NARROW:
+            share = peak["median"] * case["weights"] * 2 / statistics.median(ours["times"])
+            found.append((share, share / best))
+    if not found:
+        return []
+    ours, theirs = (f"{100 * min(v):.0f} to {percent(max(v))}" for v in zip(*found, strict=True))
+    return [
+        "Batches and pools of many units: where a peer comes within a tenth, elman reaches"
+        f" {ours} of the limit, and that peer {theirs}."
+    ]
+
+
+def _of_sets(limits: list[Facts]) -> list[str]:
+    """Return what the rates of multiply-adds allow each set, beside NumPy with the best."""
+    rates = {e["mode"]: 1 / e["median"] for e in limits if e["name"] == "multiply-add"}
+    shares = {
+        isa: percent(rates[f"{isa}_float32"] / rates["float32"])
+        for isa in ("avx2", "sse2")
+        if f"{isa}_float32" in rates
     }
-    return [reason for works, reason in REASONS.items() if behind.intersection(works)]
+    return [FORCED.format(**shares)] if len(shares) == 2 else []
 
 
 def _usual(result: Facts) -> list[Facts]:
@@ -88,7 +170,10 @@ def comparisons(result: Facts) -> list[Comparison]:
         *_of_cases(_usual(result)),
         *of_costs,
         *_of_stored(result["stored"]),
-        *_of_processes(result),
+        *(
+            (group.replace("_", " ").removesuffix("s"), peer, spread)
+            for group, peer, spread in _of_processes(result)
+        ),
         *_of_the_tail(result["tail"]),
         *_of_paced(result["paced"]),
     ]
@@ -133,12 +218,12 @@ def _of_stored(stored: list[Facts]) -> Iterator[Comparison]:
 
 
 def _of_processes(result: Facts) -> Iterator[Comparison]:
+    """Yield the group, the peer and its ratio."""
     for group in ("imports", "cold_start", "install"):
         ours = named(result[group], "elman")
         for facts in result[group]:
             if facts["name"] in TITLES and facts is not ours:
-                spread = _exactly(facts["median"] / ours["median"])
-                yield group.replace("_", " ").removesuffix("s"), title(facts), spread
+                yield group, title(facts), ratios(facts["times"], ours["times"])._asdict()
 
 
 def _of_the_tail(tail: list[Facts]) -> Iterator[Comparison]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from absent import absent
 from losses import losses
 from peers import TITLES
 from pieces import (
@@ -495,4 +496,5 @@ def _left_out(result: Facts) -> str:
         for kind, words in kinds.items()
         for name, why in result[kind].items()
     ]
-    return "\n".join(lines) or "None."
+    said = "\n".join(lines) or "No peer is missing or gave a wrong answer."
+    return "\n\n".join(filter(None, [said, absent(result)]))

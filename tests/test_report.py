@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+import absent
 import losses
 import page
 import pieces
@@ -20,6 +21,7 @@ import sources
 import summary
 from elman.cli.timing import rounds
 from fixtures import cpp_build
+from peers import TITLES
 
 pytestmark = pytest.mark.any_isa
 
@@ -233,13 +235,57 @@ def test_the_page_says_where_elman_loses(result):
 
 
 def test_the_page_says_why_only_where_elman_is_behind(measured):
-    def reasons(peer):
+    def reasons(peer, work="update", H=32):
         entries = [entry("elman", "", 100, 100), entry("torch", "", peer, peer)]
-        measured["cases"] = [case("update", 32, entries)]
-        return losses.reasons(results.derived(measured))
+        measured["cases"] = [case(work, H, entries)]
+        return losses.reasons(results.derived(measured | {"cold_start": []}))
 
     assert reasons(101) == []
-    assert reasons(99) == [losses.REASONS["update",]]
+    assert [reason.partition(":")[0] for reason in reasons(99)] == ["Training"]
+    assert [reason.partition(":")[0] for reason in reasons(99, "tick")] == [
+        "Batches and pools of few units"
+    ]
+    (many,) = reasons(80, "tick", 256)  # 2 * 70,656 operations; the limit: 1 / 0.011 a ns
+    share = 2 * (16 + 256 + 4) * 256 / 100 * 0.011
+    assert f"elman reaches {100 * share:.0f} to {100 * share:.0f} % of the limit" in many
+    assert f"that peer {100 * share / 0.8:.0f} to {100 * share / 0.8:.0f} %" in many
+    (cold,) = losses.reasons(results.derived(measured | {"cases": []}))
+    assert "elman takes 10.0 ms" in cold
+
+
+def test_ratios_of_processes_are_taken_within_a_round(measured):
+    ours, peer = entry("elman", "", 1e9, 2e9, 4e9), entry("numpy", "", 2e9, 2e9, 2e9)
+    measured["install"] = [facts | {"bytes": 10**6} for facts in (ours, peer)]
+    found = losses.comparisons(results.derived(measured))
+    (spread,) = (spread for what, _, spread in found if what == "install")
+    assert spread == {"median": 1, "low": 0.75, "high": 1.5}
+
+
+def test_the_page_says_which_peers_take_no_part(measured):
+    def rows(*names):
+        entries = [entry(name, "", 100, 100) for name in names]
+        measured["cases"] = [case("batch", 32, entries)]
+        text = absent.absent(results.derived(measured))
+        return [line.strip("| ").split(" | ") for line in text.splitlines()[2:]]
+
+    everyone = [name for name in TITLES if name != "torch"]  # which is not installed
+    assert rows(*everyone) == []
+    some = [name for name in everyone if name not in ("ncnn", "jax")]
+    assert rows(*some) == [
+        ["a batch", "JAX", absent.UNKNOWN],
+        ["a batch", "ncnn", absent.NO_BATCHES],
+    ]
+
+
+@pytest.mark.parametrize("path", MACHINES, ids=lambda path: path.stem)
+def test_every_published_absence_and_loss_has_a_reason(path):
+    result = results.load(path)
+    assert absent.UNKNOWN not in absent.absent(result)
+    assert len(losses.reasons(result)) == len(set(losses.reasons(result)))
+    for lost in losses.behind(result["cases"]):
+        if lost["group"] not in ("isa", "reservoirs"):
+            alone = result | {"cases": [lost], "cold_start": [], "install": []}
+            assert losses.reasons(alone), lost["work"]
 
 
 def test_the_tail_shows_what_the_machine_does_not_hide(result):
@@ -261,7 +307,7 @@ def test_parts_that_were_not_measured_are_left_out(result):
     assert "## One step" not in text
     assert "## Import" not in text
     assert "With an instruction set forced" not in text
-    assert text.endswith("None.\n")
+    assert text.endswith("No peer is missing or gave a wrong answer.\n")
     assert "Medians of one run" in " ".join(summary.summary(empty).split())
 
 
