@@ -114,24 +114,37 @@ def _first(cases: list[Facts], kind: str) -> list[float]:
 
 
 def _summary(result: Facts) -> Figure:
-    """Plot the ratios of the README's rows: a row of markers for each, elman's line at 1."""
+    """Plot the ratios of the README's rows: a row of markers for each, elman's line at 1.
+
+    Markers that follow each other lie at different heights, since some would hide others.
+    """
     cases = summary.cases_of(result)
-    figure = Figure(figsize=(7, 1.6 + 0.7 * len(cases)))
+    figure = Figure(figsize=(7, 1.6 + 0.9 * len(cases)))
     axes = figure.subplots()
-    for name in list(TITLES)[1:]:
-        found = ((row, fastest(case).get(name)) for row, (case, _) in enumerate(cases))
-        points = [(entry["ratio"]["median"], row) for row, entry in found if entry]
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in list(TITLES)[1:]}
+    for row, (case, _) in enumerate(cases):
+        others = [(e["ratio"]["median"], name) for name, e in fastest(case).items()]
+        others = sorted(pair for pair in others if pair[1] in found)
+        for place, (ratio, name) in enumerate(others):
+            found[name].append((ratio, row + 0.22 * (place % 3 - 1)))
+    for name, points in found.items():
         if points:
-            style = {"linestyle": "none", "marker": MARKERS[name], "markersize": 8}
+            marker = MARKERS[name]
+            style = {
+                "linestyle": "none",
+                "marker": marker,
+                "markersize": 13 if marker == "*" else 9,
+            }
+            style |= {"markeredgecolor": "white", "markeredgewidth": 0.7, "zorder": 3}
             x, y = zip(*points, strict=True)
             axes.plot(x, y, color=COLOURS[name], label=TITLES[name], **style)
     axes.axvline(1, color=COLOURS["elman"], linewidth=3, label="elman")
     axes.set_xscale("log")
     axes.set_yticks(range(len(cases)), [_of_row(case) for case, _ in cases])
     axes.invert_yaxis()
-    axes.margins(y=0.2)
+    axes.margins(y=0.1)
     axes.set_xlabel("time, divided by elman's (float32, one thread)")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.35, -0.3), frameon=False, ncols=3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.35, -0.2), frameon=False, ncols=3)
     return figure
 
 
@@ -290,7 +303,7 @@ def _tail(result: Facts) -> Figure:
         axes.set_title(f"From when a step {when} (less is better)", loc="left")
         axes.set_ylabel("nanoseconds, paced steps of 16 -> 32 -> 4")
     handles = both[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", frameon=False, ncols=3)
+    figure.legend(*handles, loc="outside lower center", frameon=False, ncols=3, handlelength=3.5)
     return figure
 
 
