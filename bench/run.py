@@ -104,22 +104,24 @@ def measure_all(arguments: argparse.Namespace) -> None:
     console = Console()
     if elman.build_info()["sources"] != sources.digest():
         console.print(OTHER_SOURCES)
+    if arguments.output:  # before the measurements, if the folder cannot be made
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         result = run(arguments, progress)
     if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(results.dumps(result), encoding="utf-8")
     show(console, results.derived(result))
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
 
     def names(known: Iterable[str]) -> Callable[[str], list[str]]:
         def split(text: str) -> list[str]:
             if unknown := set(filter(None, text.split(","))) - set(known):
-                raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}: {unknown}")
+                words = f"expected some of {', '.join(known)}, got {', '.join(sorted(unknown))}"
+                raise argparse.ArgumentTypeError(words)
             return [name for name in known if name in text.split(",")]
 
         return split
@@ -134,9 +136,11 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(
             option, type=names(known), default=known, metavar="A,B", help=of + ", ".join(known)
         )
-    parser.add_argument("--rounds", type=int, default=9, help="default: 9")
-    parser.add_argument("--tail-seconds", type=float, default=3.0, help="of each entry")
-    parser.add_argument("--paced-seconds", type=float, default=1.0, help="of each entry and load")
+    parser.add_argument("--rounds", type=positive(int), default=9, help="default: 9")
+    parser.add_argument("--tail-seconds", type=positive(float), default=3.0, help="of each entry")
+    parser.add_argument(
+        "--paced-seconds", type=positive(float), default=1.0, help="of each entry and load"
+    )
     parser.add_argument(
         "--machine-name", type=machine_name, metavar="NAME", help="write bench/results/NAME.json"
     )
@@ -161,9 +165,27 @@ def _arguments() -> argparse.Namespace:
     named = arguments.output or arguments.machine_name or arguments.quick
     if not named or (arguments.sets and arguments.output):
         parser.error("expected --machine-name NAME, --quick, or --output FILE without --sets")
-    if arguments.machine_name and not arguments.output:
+    if arguments.machine_name and arguments.output:
+        parser.error("expected --machine-name NAME or --output FILE, got both")
+    if arguments.publish and not arguments.machine_name:
+        parser.error("--publish: expected --machine-name NAME, whose file is published")
+    if arguments.machine_name:
         arguments.output = RESULTS / f"{arguments.machine_name}.json"
     return arguments
+
+
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """Return a function that reads a number above 0."""
+
+    def read(text: str) -> float:
+        try:
+            if 0 < (value := kind(text)) < float("inf"):
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+
+    return read
 
 
 def machine_name(text: str) -> str:

@@ -32,6 +32,13 @@ def test_a_machine_has_a_file_of_its_own(monkeypatch):
         ("--machine-name", "My PC"),
         ("--machine-name", "a/b"),
         ("--output", "a", "--machine-name", "a", "--sets", "avx2"),
+        ("--output", "a", "--machine-name", "a"),
+        ("--output", "a", "--publish"),
+        ("--quick", "--publish"),
+        ("--quick", "--rounds", "0"),
+        ("--quick", "--rounds", "few"),
+        ("--quick", "--tail-seconds", "-1"),
+        ("--quick", "--paced-seconds", "inf"),
     ],
 )
 def test_a_run_needs_a_name_that_can_be_that_of_a_file(monkeypatch, capsys, words):
@@ -39,6 +46,18 @@ def test_a_run_needs_a_name_that_can_be_that_of_a_file(monkeypatch, capsys, word
     with pytest.raises(SystemExit):
         arguments(monkeypatch, *words)
     assert "expected" in capsys.readouterr().err
+
+
+def test_unknown_names_are_listed_in_words(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        arguments(monkeypatch, "--quick", "--peers", "numpy,tourch,jaxx")
+    assert capsys.readouterr().err.endswith("eigen, got jaxx, tourch\n")
+
+
+def test_options_are_not_abbreviated(monkeypatch, capsys):
+    with pytest.raises(SystemExit):  # --quic would not have the defaults of --quick
+        arguments(monkeypatch, "--quic", "--output", "a")
+    assert "unrecognized arguments: --quic" in capsys.readouterr().err
 
 
 def test_each_set_is_measured_in_a_process_of_its_own(monkeypatch):
