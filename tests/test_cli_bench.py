@@ -45,6 +45,15 @@ def test_bench_times_three_ways_on_a_model(small):
         assert all(entry["ns_per_step"]["median"] > 0 for entry in network[work])
 
 
+def test_bench_shows_the_entry_that_all_are_compared_with():
+    names = {"elman": (80, 70), "numpy": (900, 800)}
+    entries = [
+        {"name": name, "ns_per_step": {"median": ns}} for name, both in names.items() for ns in both
+    ]
+    found = bench._fastest(entries)
+    assert [found[name]["ns_per_step"]["median"] for name in names] == [80, 800]
+
+
 @pytest.mark.usefixtures("short")
 def test_bench_without_a_model_times_the_built_in_networks():
     text = answer("bench", "--sizes", "16,8").decode()

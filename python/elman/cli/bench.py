@@ -126,9 +126,10 @@ def _cells(entry: Facts | None) -> tuple[str, str]:
 
 
 def _fastest(entries: list[Facts]) -> dict[str, Facts]:
-    """Return the entry of the fastest mode of each name."""
-    slowest_first = sorted(entries, key=lambda entry: -entry["ns_per_step"]["median"])
-    return {entry["name"]: entry for entry in slowest_first}
+    """Return the first entry, which all are compared with, and the fastest of each other name."""
+    first, *others = entries
+    slowest_first = sorted(others, key=lambda entry: -entry["ns_per_step"]["median"])
+    return {entry["name"]: entry for entry in [*slowest_first, first]}
 
 
 def _show_absent(console: Console, facts: Facts) -> None:
