@@ -75,11 +75,21 @@ def stale(machines: Machines) -> list[str]:
     now = sources.digest(ROOT)
     return [
         f"The numbers of {name} are of the sources {measured}, these are {now}: measure again"
-        f" (python bench/run.py --machine-name {name}), or say why they hold"
+        f" (python bench/run.py {_again(name, machines)}), or say why they hold"
         " (python bench/report.py --waive REASON)."
         for name, result in machines.items()
         if (measured := result["elman"]["sources"]) != now and not waived(result)
     ]
+
+
+def _again(name: str, machines: Machines) -> str:
+    """Return the options that write this file, with those of the machine's other sets."""
+    machine = name.removesuffix(f"-{machines[name]['elman']['isa']}")
+    if machine == name:
+        return f"--machine-name {name}"
+    sets = [result["elman"]["isa"] for result in machines.values()]
+    sets = [isa for isa in sets if f"{machine}-{isa}" in machines]
+    return f"--machine-name {machine} --sets {','.join(sets)}"
 
 
 def waiver(machines: Machines, reason: str) -> str:

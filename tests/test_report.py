@@ -460,6 +460,16 @@ def test_a_change_of_the_sources_needs_a_new_run_or_a_waiver(monkeypatch, capsys
     assert status("--check") == 1
 
 
+def test_a_machine_with_several_sets_is_measured_again_with_all(measured):
+    def of(isa):
+        return measured | {"elman": measured["elman"] | {"isa": isa}}
+
+    said = report.stale({"zen5-avx512": of("avx512"), "zen5-avx2": of("avx2"), "arm": of("neon")})
+    both = "(python bench/run.py --machine-name zen5 --sets avx512,avx2)"
+    assert [both in sentence for sentence in said] == [True, True, False]
+    assert "(python bench/run.py --machine-name arm)" in said[2]
+
+
 def sources_of(checkout):
     return json.loads((checkout / "bench/results.json").read_text())["elman"]["sources"]
 
