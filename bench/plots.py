@@ -252,6 +252,7 @@ def _cost(result: Facts) -> Figure:
 
 
 def _imports(result: Facts) -> Figure:
+    """Plot bars of each group that has some, that of elman hatched."""
     groups = {
         "Import, over a bare interpreter": [
             (facts, facts["over"]["median"]) for facts in result["imports"][1:]
@@ -260,11 +261,6 @@ def _imports(result: Facts) -> Figure:
             (facts, facts["median"]) for facts in result["cold_start"]
         ],
     }
-    return _bars(groups, "ms")
-
-
-def _bars(groups: dict[str, list[tuple[Facts, float]]], unit: str) -> Figure:
-    """Plot bars of each group that has some, that of elman hatched."""
     groups = {what: bars for what, bars in groups.items() if bars}
     figure = Figure(figsize=(8, 1 + 0.4 * sum(map(len, groups.values()))), layout="constrained")
     all_axes = figure.subplots(
@@ -273,8 +269,8 @@ def _bars(groups: dict[str, list[tuple[Facts, float]]], unit: str) -> Figure:
     for axes, (what, bars) in zip(all_axes.flat, groups.items(), strict=True):
         names = [TITLES.get(facts["name"], facts["name"]) for facts, _ in bars]
         colours = [COLOURS.get(facts["name"], "#c0c0c0") for facts, _ in bars]
-        drawn = axes.barh(names, [value for _, value in bars], color=colours)
-        axes.bar_label(drawn, [f"{number(value)} {unit}" for _, value in bars], padding=4)
+        drawn = axes.barh(names, [ms for _, ms in bars], color=colours)
+        axes.bar_label(drawn, [f"{number(ms)} ms" for _, ms in bars], padding=4)
         for bar, (facts, _) in zip(drawn, bars, strict=True):
             bar.set(hatch="///" if facts["name"] == "elman" else "", edgecolor="white")
         axes.invert_yaxis()
