@@ -415,29 +415,29 @@ void Leaf<Real>::top_errors(const Segment& segment, bool with_outputs) {
     const Columns<Real> top = e.at(segment.steps() - some.steps()).from(some.lo - segment.lo);
     const Columns<const Real> y = outputs(some);
     if (!model_.layout.readout()) return step_errors(some, y, top);
-    const Columns<Real> of_outputs{output_errors_.data(), output_stride_};
-    step_errors(some, y, of_outputs);
-    through_readout(some, y, of_outputs, top);
+    const Columns<Real> o{output_errors_.data(), output_stride_};
+    step_errors(some, y, o);
+    through_readout(some, y, o, top);
 }
 
-// e (O,) becomes the error of the logits, g'(v) e, unless it already is. W_hy^T e goes to the top
-// layer, e h^T to the gradient of W_hy.
+// o (O,) is dL/dy and becomes the error of the logits, g'(v) dL/dy, unless it already is. W_hy^T o
+// goes to the top layer, o h^T to the gradient of W_hy.
 template <class Real>
-void Leaf<Real>::through_readout(const Segment& segment, Columns<const Real> y,
-                                 Columns<Real> errors, Columns<Real> top) {
+void Leaf<Real>::through_readout(const Segment& segment, Columns<const Real> y, Columns<Real> o,
+                                 Columns<Real> top) {
     const Kernels<Real>& kernels = model_.kernels;
     const Readout& readout = *model_.layout.readout();
     const Index columns = segment.columns(), steps = segment.steps(), count = columns * steps;
     if (!loss_of_logits())
-        kernels.differentiate(readout.activation, y, errors, readout.output_size, count);
+        kernels.differentiate(readout.activation, y, o, readout.output_size, count);
 
-    const Slots<const Real> d{errors.data, errors.stride, columns * errors.stride};
+    const Slots<const Real> all{o.data, o.stride, columns * o.stride};
     const Slots<const Real> h = states(layers_.back(), segment).from(1);
-    kernels.correlate(gradients_ + readout.W_hy, readout.output_size, readout.input_size, d, h,
+    kernels.correlate(gradients_ + readout.W_hy, readout.output_size, readout.input_size, all, h,
                       columns, steps);
     if (readout.has_bias)
-        kernels.add_columns(gradients_ + readout.b_y, d, readout.output_size, columns, steps);
-    kernels.product(transposes_->W_hy(), zeros(), errors, top, count, kIdentity);
+        kernels.add_columns(gradients_ + readout.b_y, all, readout.output_size, columns, steps);
+    kernels.product(transposes_->W_hy(), zeros(), o, top, count, kIdentity);
 }
 
 // e_t = e_t + dL/dh_t

@@ -112,7 +112,7 @@ class Leaf {
                                      // for the states before it
         AlignedVector<Real> errors;  // e, then d: of a segment and the step after it
         AlignedVector<Real> carry;   // forward: h before the next segment; backward: d after it,
-        AlignedVector<Real> direct;  // and the error that bypasses W_hh (KernelTable)
+        AlignedVector<Real> direct;  // and the error that bypasses W_hh (see backpropagate)
     };
 
     void begin();
@@ -135,7 +135,7 @@ class Leaf {
     void backward_through(Index errors_from);
     void errors_of(const Segment& segment, bool with_outputs, bool newest);
     void top_errors(const Segment& segment, bool with_outputs);
-    void through_readout(const Segment& segment, Columns<const Real> y, Columns<Real> errors,
+    void through_readout(const Segment& segment, Columns<const Real> y, Columns<Real> o,
                          Columns<Real> top);
     void add_given(std::size_t l, const Segment& segment);
     void through_time(std::size_t l, const Segment& segment, bool newest);

@@ -8,6 +8,10 @@
 //     one sequence, H of one panel    both products and f of a step together, in registers
 //     one sequence, one step          both products together, panel by panel
 //     otherwise                       W_xh x_t + b_h of all steps first, then the recurrence
+//
+// product.hpp has the products, each with f: column_of_panels for one column and one panel,
+// one_column for all panels, multiply for any number of columns; add_products is a product without
+// f, in registers. activation.hpp has f and f'.
 #pragma once
 
 #include "product.hpp"
@@ -20,8 +24,8 @@ namespace ELMAN_SET {
 // goes through `direct`.
 
 // h = f(product(product(c, W_xh, x), W_hh, h_before)), faded. x (I,) is one sequence's input; or
-// W_xh.cols is 0 and c already contains the product. h_before, c and h (H,) x count. V > 0: one
-// sequence, and H is one panel of V vectors.
+// W_xh is kNoMatrix, and c already contains this product. h_before (H,), c and h (rows of W_hh,),
+// x count. V > 0: one sequence, and H is one panel of V vectors.
 template <class Real, int V = 0>
 ELMAN_INLINE void forward_step(const PackedMatrix<Real>& W_xh, const Real* x,
                                const PackedMatrix<Real>& W_hh, Columns<const Real> h_before,
@@ -49,7 +53,7 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
         // long.
         if (later && is_plain(f)) {
             Packet<Real> error[V], state[V];
-            add_products<Real, 1, V>({}, nullptr, W, d_next.data, d.data, 0, error);
+            add_products<Real, 1, V>(kNoMatrix<Real>, nullptr, W, d_next.data, d.data, 0, error);
             load<Real>(h.data, state);
             with_plain_derivative<Real>(f.function, [&](auto derivative) ELMAN_INLINED {
                 ELMAN_EACH (i, V) error[i] = derivative(error[i], state[i]);
@@ -64,8 +68,8 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
 }
 
 // One sequence, x (I,) x steps, h in slots of one column: both products together. If H is one panel
-// of V vectors, the product with x_(t+1) overlaps with the activation of h_t; otherwise V is 0, and
-// there is one step.
+// of V vectors, the processor computes the product with x_(t+1) beside the activation of h_t;
+// otherwise V is 0, and there is one step.
 template <class Real, int V = 0>
 ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                              const Real* b_h, Columns<const Real> x, const Slots<Real>& h,
@@ -85,8 +89,8 @@ ELMAN_APART void unfold_hoisted(const PackedMatrix<Real>& W_xh, const PackedMatr
                                 Index count, Index steps, const Activation& f) {
     product<Real>(W_xh, {b_h, 0}, x, h.at(1), count * steps, kIdentity);
     for (Index t = 0; t < steps; ++t)
-        forward_step<Real>({}, nullptr, W_hh, h.at(t), h.at(t + 1), h.at(t + 1), count, f,
-                           t % 2 != 0);
+        forward_step<Real>(kNoMatrix<Real>, nullptr, W_hh, h.at(t), h.at(t + 1), h.at(t + 1), count,
+                           f, t % 2 != 0);
 }
 
 // (With the same arguments for unfold_cell its call would be a tail call: steps take 0.99 to 1.03
@@ -95,9 +99,9 @@ template <class Real>
 static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* b_h,
                    Columns<const Real> x, const Slots<Real>& h, Index count, Index steps,
                    const Activation& f) {
-    const Index size = vectors<Real>(W_hh.rows);
-    if (count == 1 && size <= kPanel)
-        with_constant<1, kPanel>(static_cast<int>(size), [&](auto V) ELMAN_INLINED {
+    const Index height = vectors<Real>(W_hh.rows);
+    if (count == 1 && height <= kPanel)
+        with_constant<1, kPanel>(static_cast<int>(height), [&](auto V) ELMAN_INLINED {
             unfold_cell<Real, V.value>(W_xh, W_hh, b_h, x, h, steps, f);
         });
     else if (count == 1 && steps == 1)
@@ -109,28 +113,7 @@ static void unfold(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_h
 template <class Real>
 static void recur(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                   Columns<Real> y, Index count, const Activation& f, bool last_first) {
-    forward_step<Real>({}, nullptr, W, x, c, y, count, f, last_first);
-}
-
-// Both columns have the same stride, whole lines of 64 bytes.
-template <class Real>
-ELMAN_INLINE void copy_column(const Real* from, Real* to, Index stride) {
-    constexpr int kLine = 64 / sizeof(Real);
-    for (Index i = 0; i < stride; i += kLine)
-        ELMAN_EACH (k, kLine / kLanes<Real>)
-            store<Real>(to + i + k * kLanes<Real>, load<Real>(from + i + k * kLanes<Real>));
-}
-
-template <class Real>
-static void gather(Columns<const Real> from, const Index* rows, Index count, Columns<Real> to) {
-    for (Index n = 0; n < count; ++n)
-        copy_column<Real>(from.column(rows[n]), to.column(n), to.stride);
-}
-
-template <class Real>
-static void scatter(Columns<const Real> from, const Index* rows, Index count, Columns<Real> to) {
-    for (Index n = 0; n < count; ++n)
-        copy_column<Real>(from.column(n), to.column(rows[n]), to.stride);
+    forward_step<Real>(kNoMatrix<Real>, nullptr, W, x, c, y, count, f, last_first);
 }
 
 template <class Real, int V = 0>
@@ -146,9 +129,9 @@ template <class Real>
 static void backpropagate(const PackedMatrix<Real>& W, const Slots<const Real>& h,
                           const Slots<Real>& d, Columns<Real> direct, Index count, Index steps,
                           bool newest, const Activation& f) {
-    const Index size = vectors<Real>(W.rows);
-    if (count == 1 && size <= kPanel)
-        with_constant<1, kPanel>(static_cast<int>(size), [&](auto V) ELMAN_INLINED {
+    const Index height = vectors<Real>(W.rows);
+    if (count == 1 && height <= kPanel)
+        with_constant<1, kPanel>(static_cast<int>(height), [&](auto V) ELMAN_INLINED {
             backpropagate_steps<Real, V.value>(W, h, d, direct, count, steps, newest, f);
         });
     else

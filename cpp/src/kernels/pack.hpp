@@ -1,4 +1,4 @@
-// pack.hpp - the layout of matrices in panels.
+// pack.hpp - the layout of matrices in panels, and copies of columns.
 //
 // The rows of a matrix are cut into panels of at most kPanel vectors; their heights differ by at
 // most one vector, the taller ones first. In a panel that begins at row R and holds P rows (its
@@ -44,25 +44,26 @@ class Panels {
   public:
     explicit Panels(Index rows) : parts_(vectors<Real>(rows), kPanel) {}
 
-    // Calls each(row, V) for the panel of V vectors that begins at `row`.
+    // Calls each(row, height) for each panel, of `height` vectors, that begins at `row`.
     template <class Each>
     ELMAN_INLINED void for_each(Each each) const {
         for (Index panel = 0; panel < parts_.count; ++panel)
             each(parts_.begin(panel) * kLanes<Real>, parts_.size(panel));
     }
 
-    // Calls each(row, V, two), from the last panel to the first if `last_first`. `two`: the call
-    // includes the panel that follows, of the same height; never without `pairs`.
+    // Calls each(row, height, two), from the last panel to the first if `last_first`. `two`: the
+    // call includes the panel that follows, of the same height; never without `pairs`. (One column
+    // is multiplied by two panels at once: see one_column.)
     template <class Each>
     ELMAN_INLINED void for_each_pair(bool pairs, bool last_first, Each each) const {
         if (parts_.count == 1) return each(Index(0), static_cast<int>(parts_.base), false);
         for (Index done = 0; done < parts_.count;) {
             Index panel = last_first ? parts_.count - 1 - done : done;
-            const int size = parts_.size(panel);
+            const int height = parts_.size(panel);
             const bool two = pairs && parts_.count - done > 1 &&
-                             parts_.size(last_first ? panel - 1 : panel + 1) == size;
+                             parts_.size(last_first ? panel - 1 : panel + 1) == height;
             if (two && last_first) --panel;  // a pair is named by its first row
-            each(parts_.begin(panel) * kLanes<Real>, size, two);
+            each(parts_.begin(panel) * kLanes<Real>, height, two);
             done += two ? 2 : 1;
         }
     }
@@ -85,9 +86,9 @@ static Index packed_size(Index rows, Index cols) {
     return vectors<Real>(rows) * kLanes<Real> * cols;
 }
 
-// The rows between two cuts have the same panels in a matrix of their own. Full panels would hold
-// fewer than one panel of vectors more than there are, in any run of panels as in all of them: so a
-// run has the least number of panels, and its longer ones come first.
+// The rows between two cuts have the same panels in a matrix of their own: in all panels together
+// fewer than kPanel vectors are missing to full height, so also in a run of them, which therefore
+// has the least number of panels; and its taller ones come first.
 template <class Real>
 static Index cut(Index rows, Index part, Index parts) {
     return smaller(rows, Panels<Real>(rows).cut(part, parts));
@@ -96,9 +97,9 @@ static Index cut(Index rows, Index part, Index parts) {
 template <class Real>
 static void pack(const Real* W, Index rows, Index cols, Index first, Index last, Real* panels) {
     constexpr Index kBlock = 64;  // columns at a time: the written part stays in the cache
-    Panels<Real>(rows).for_each([&](Index row, int V) {
+    Panels<Real>(rows).for_each([&](Index row, int height) {
         if (row < first || row >= last) return;
-        const Index pitch = V * kLanes<Real>;
+        const Index pitch = height * kLanes<Real>;
         Real* panel = panels + row * cols;
         for (Index col = 0; col < cols; col += kBlock)
             for (Index r = row; r < row + pitch; ++r)
@@ -109,9 +110,9 @@ static void pack(const Real* W, Index rows, Index cols, Index first, Index last,
 
 template <class Real>
 static void unpack(const PackedMatrix<Real>& W, Index first, Index last, Real* values) {
-    Panels<Real>(W.rows).for_each([&](Index row, int V) {
+    Panels<Real>(W.rows).for_each([&](Index row, int height) {
         if (row < first || row >= last) return;
-        const Index pitch = V * kLanes<Real>;
+        const Index pitch = height * kLanes<Real>;
         const Real* panel = W.panels + row * W.cols;
         for (Index r = row; r < smaller(row + pitch, W.rows); ++r)
             for (Index k = 0; k < W.cols; ++k)
@@ -123,11 +124,11 @@ static void unpack(const PackedMatrix<Real>& W, Index first, Index last, Real* v
 // transpose; its padding, the rows beyond the columns of W, is written as zeros.
 template <class Real>  // panels: packed_size(cols, rows)
 static void transpose(const PackedMatrix<Real>& W, Real* panels) {
-    Panels<Real>(W.rows).for_each([&](Index row, int V) {
-        const Index pitch = V * kLanes<Real>;
+    Panels<Real>(W.rows).for_each([&](Index row, int height) {
+        const Index pitch = height * kLanes<Real>;
         const Real* from = W.panels + row * W.cols;
-        Panels<Real>(W.cols).for_each([&](Index col, int to_V) {
-            const Index to_pitch = to_V * kLanes<Real>;
+        Panels<Real>(W.cols).for_each([&](Index col, int to_height) {
+            const Index to_pitch = to_height * kLanes<Real>;
             const Index some = smaller(W.cols - col, to_pitch);
             Real* to = panels + col * W.rows;
             for (Index r = row; r < smaller(row + pitch, W.rows); ++r)
@@ -135,6 +136,27 @@ static void transpose(const PackedMatrix<Real>& W, Real* panels) {
                     to[r * to_pitch + k] = k < some ? from[(col + k) * pitch + (r - row)] : Real(0);
         });
     });
+}
+
+// Both columns have the same stride, whole lines of 64 bytes.
+template <class Real>
+ELMAN_INLINE void copy_column(const Real* from, Real* to, Index stride) {
+    constexpr int kLine = 64 / sizeof(Real);
+    for (Index i = 0; i < stride; i += kLine)
+        ELMAN_EACH (k, kLine / kLanes<Real>)
+            store<Real>(to + i + k * kLanes<Real>, load<Real>(from + i + k * kLanes<Real>));
+}
+
+template <class Real>
+static void gather(Columns<const Real> from, const Index* which, Index count, Columns<Real> to) {
+    for (Index n = 0; n < count; ++n)
+        copy_column<Real>(from.column(which[n]), to.column(n), to.stride);
+}
+
+template <class Real>
+static void scatter(Columns<const Real> from, const Index* which, Index count, Columns<Real> to) {
+    for (Index n = 0; n < count; ++n)
+        copy_column<Real>(from.column(n), to.column(which[n]), to.stride);
 }
 
 }  // namespace ELMAN_SET

@@ -8,6 +8,13 @@
 //     many columns  the V vectors of a panel by N columns, half of the partial sums at a time
 //     few rows      M vectors, each of several columns, all S partial sums at once
 //     a gradient    the same tile; its terms are the columns of all steps
+//
+// Who calls whom, down to the loop over terms:
+//
+//     one_column > column_of_panels > add_products > add_product > add_terms, add_terms_by_four
+//     many_columns > multiply_panel > multiply_columns > multiply_tiles > some_sums > add_terms
+//     close_columns > multiply_close
+//     correlate > correlate_panel > correlate_tile > add_terms
 #pragma once
 
 #include "activation.hpp"
@@ -16,17 +23,14 @@
 namespace elman {
 namespace ELMAN_SET {
 
-// The most columns of a tile of V vectors.
+// The columns whose sums fill the registers, beside V vectors of rows.
 template <int V>
 inline constexpr int kColumns = kAccumulators / V;
 
-// Enough columns for the largest number of partial sums: partial_sums() rises up to 16.
-inline constexpr Index kManyCols = 64;
-
 // The most partial sums of a matrix that has a panel of V vectors, and so more than (V - 1) lanes
-// rows: partial_sums() falls with rows and rises with columns.
+// rows: partial_sums() falls with rows, and rises with columns up to 16 of them.
 template <class Real, int V>
-inline constexpr int kMostSums = partial_sums((V - 1) * kLanes<Real> + 1, kManyCols);
+inline constexpr int kMostSums = partial_sums((V - 1) * kLanes<Real> + 1, 16);
 
 // Calls each(Constant<S>) for S = 1, 2 or 4 partial sums. S is never above kMost: fewer sums would
 // be another order.
@@ -37,21 +41,6 @@ ELMAN_INLINE void with_sums(int sums, Each each) {
     if constexpr (kMost > 1)
         if (sums == 2) return each(Constant<2>());
     each(Constant<1>());
-}
-
-// Cuts `count` columns into groups: each(Constant<N>, number of groups) for N = Most and the
-// smaller ones of 8, 4, 2, 1. Fewer kinds of tiles to compile than with equal groups.
-template <int Most, class Each>
-ELMAN_INLINE void in_groups(Index count, Each each) {
-    const auto take = [&](auto N, Index groups) ELMAN_INLINED {
-        if (groups > 0) each(N, groups);
-        count -= N.value * groups;
-    };
-    take(Constant<Most>(), count / Most);
-    if constexpr (Most > 8) take(Constant<8>(), count / 8);
-    if constexpr (Most > 4) take(Constant<4>(), count / 4);
-    if constexpr (Most > 2) take(Constant<2>(), count / 2);
-    if constexpr (Most > 1) take(Constant<1>(), count);
 }
 
 template <class Real, int N>
@@ -147,8 +136,14 @@ ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real
     ELMAN_EACH (i, P * V) v[i] = sum[0][i];
 }
 
+// Stands for A where there is one product only.
+template <class Real>
+inline constexpr PackedMatrix<Real> kNoMatrix{};
+
 // v = product(product(c, A, a), B, b) for P panels of V vectors starting at `row`: A (rows, I) and
-// a (I,), skipped if A.cols is 0; B (rows, H) and b (H,); c (rows,).
+// a (I,), or kNoMatrix; B (rows, H) and b (H,); c (rows,). (With A and a in one struct, B and b in
+// another, the registers of one_column are allocated otherwise: AVX-512, H = 128: 422 ns a step of
+// a sequence instead of 406.)
 template <class Real, int P, int V>
 ELMAN_INLINE void add_products(const PackedMatrix<Real>& A, const Real* a,
                                const PackedMatrix<Real>& B, const Real* b, const Real* c, Index row,
@@ -218,46 +213,48 @@ struct Tile {
     Columns<const Real> c;  // V vectors of each
     Columns<const Real> x;  // (cols,)
     Columns<Real> y;        // V vectors of each
+
+    // The tile that begins `rows` rows below.
+    Tile below(Index rows) const {
+        return {
+            w + rows, pitch, cols, sums, {c.data + rows, c.stride}, x, {y.data + rows, y.stride}};
+    }
 };
 
-// total = partial sums first ... first + S - 1, added up, for N columns.
+// total = partial sums first_sum ... first_sum + S - 1, added up, for N columns.
 template <class Real, int V, int N, int S>
-ELMAN_INLINE void some_sums(const Tile<Real>& tile, Index first, Packet<Real> (&total)[N * V]) {
+ELMAN_INLINE void some_sums(const Tile<Real>& tile, Index first_sum, Packet<Real> (&total)[N * V]) {
     Packet<Real> sum[S][N * V];
     ELMAN_EACH (s, S)
         ELMAN_EACH (i, N * V) sum[s][i] = broadcast<Real>(Real(0));
-    if (first == 0)
+    if (first_sum == 0)
         ELMAN_EACH (n, N)
             ELMAN_EACH (v, V) sum[0][n * V + v] = load<Real>(tile.c.column(n) + v * kLanes<Real>);
-    const auto element = [&](int n, Index k) ELMAN_INLINED { return tile.x.column(n)[first + k]; };
+    const auto element = [&](int n, Index k)
+                             ELMAN_INLINED { return tile.x.column(n)[first_sum + k]; };
     const auto weight = [&](int v, Index k) ELMAN_INLINED {
-        return tile.w + (first + k) * tile.pitch + v * kLanes<Real>;
+        return tile.w + (first_sum + k) * tile.pitch + v * kLanes<Real>;
     };
-    add_terms<Real, V, N, S>(tile.cols - first, tile.sums, weight, element, sum);
+    add_terms<Real, V, N, S>(tile.cols - first_sum, tile.sums, weight, element, sum);
     fold<Real>(sum);
     ELMAN_EACH (i, N * V) total[i] = sum[0][i];
 }
 
-// y = product(c, W, x) for N columns, S sums at a time; tile.sums is S or 2 S. All 2 S in one pass
-// would load weights and elements more often (H = 64: 78 GFLOP/s instead of 87).
-template <class Real, int V, int N, int S>
-ELMAN_INLINE void multiply_tile(const Tile<Real>& tile) {
-    Packet<Real> total[N * V];
-    some_sums<Real, V, N, S>(tile, 0, total);
-    if (tile.sums > S) {
-        Packet<Real> other[N * V];
-        some_sums<Real, V, N, S>(tile, S, other);
-        ELMAN_EACH (i, N * V) total[i] = add(total[i], other[i]);
-    }
-    ELMAN_EACH (n, N)
-        ELMAN_EACH (v, V) store<Real>(tile.y.column(n) + v * kLanes<Real>, total[n * V + v]);
-}
-
-// The same for `groups` times N columns.
+// y = product(c, W, x) for `groups` times N columns, S sums at a time; tile.sums is S or 2 S. All
+// 2 S in one pass would load weights and elements more often (H = 64: 78 GFLOP/s instead of 87).
+// Moves the tile past these columns. (By value the tile would take a third more code.)
 template <class Real, int V, int N, int S>
 ELMAN_APART void multiply_tiles(Tile<Real>& tile, Index groups) {
     for (; groups > 0; --groups) {
-        multiply_tile<Real, V, N, S>(tile);
+        Packet<Real> total[N * V];
+        some_sums<Real, V, N, S>(tile, 0, total);
+        if (tile.sums > S) {
+            Packet<Real> other[N * V];
+            some_sums<Real, V, N, S>(tile, S, other);
+            ELMAN_EACH (i, N * V) total[i] = add(total[i], other[i]);
+        }
+        ELMAN_EACH (n, N)
+            ELMAN_EACH (v, V) store<Real>(tile.y.column(n) + v * kLanes<Real>, total[n * V + v]);
         tile.c = tile.c.from(N);
         tile.x = tile.x.from(N);
         tile.y = tile.y.from(N);
@@ -281,6 +278,20 @@ ELMAN_INLINE void multiply_columns(Tile<Real> tile, Index count) {
     multiply(groups.base, groups.count - groups.longer);
 }
 
+// The same for a whole panel of `height` vectors.
+template <class Real>
+ELMAN_INLINE void multiply_panel(const Tile<Real>& tile, int height, Index count) {
+    if (tile.sums < 4)
+        return with_constant<1, kPanel>(
+            height, [&](auto V) ELMAN_INLINED { multiply_columns<Real, V.value, 1>(tile, count); });
+    // Two sums at a time need twice the registers: half the height.
+    const EvenParts tiles(height, kLowTile);
+    for (Index i = 0; i < tiles.count; ++i)
+        with_constant<1, kLowTile>(tiles.size(i), [&](auto V) ELMAN_INLINED {
+            multiply_columns<Real, V.value, 2>(tile.below(tiles.begin(i) * kLanes<Real>), count);
+        });
+}
+
 // The terms of a panel that stay in the L1 cache while all columns are multiplied. Only a single
 // sum can be interrupted: it continues from y. (An update of 256 units with AVX2, simulated with an
 // L1 cache of 32 KiB: the products read 3.0 million lines from the L2 cache instead of 7.2.)
@@ -295,36 +306,26 @@ Index terms_at_once(const PackedMatrix<Real>& W, Index pitch) {
 template <class Real>
 static void many_columns(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                          Columns<Real> y, Index count, const Activation& f, bool faded) {
-    Panels<Real>(W.rows).for_each([&](Index row, int size) {
-        const Index pitch = size * kLanes<Real>;
+    Panels<Real>(W.rows).for_each([&](Index row, int height) {
+        const Index pitch = height * kLanes<Real>;
         const EvenParts terms(W.cols, terms_at_once(W, pitch));
         const Index at_once = terms.count > 1 ? count : 8 * kColumns<kPanel>;
-        // Two sums at a time need twice the registers: half the height.
-        const EvenParts tiles(size, W.partial_sums == 4 ? kLowTile : kPanel);
         for (Index first = 0; first < count; first += at_once) {
             const Index some = smaller(count - first, at_once);
-            for (Index part = 0; part < terms.count; ++part)
-                for (Index i = 0; i < tiles.count; ++i) {
-                    const Index r = row + tiles.begin(i) * kLanes<Real>, k = terms.begin(part);
-                    const Columns<Real> result{y.column(first) + r, y.stride};
-                    const Columns<const Real> start{c.column(first) + r, c.stride};
-                    const Tile<Real> tile{W.panels + row * W.cols + k * pitch + (r - row),
-                                          pitch,
-                                          terms.size(part),
-                                          W.partial_sums,
-                                          part == 0 ? start : Columns<const Real>(result),
-                                          {x.column(first) + k, x.stride},
-                                          result};
-                    if (W.partial_sums == 4)
-                        with_constant<1, kLowTile>(tiles.size(i), [&](auto V) ELMAN_INLINED {
-                            multiply_columns<Real, V.value, 2>(tile, some);
-                        });
-                    else
-                        with_constant<1, kPanel>(tiles.size(i), [&](auto V) ELMAN_INLINED {
-                            multiply_columns<Real, V.value, 1>(tile, some);
-                        });
-                }
-            apply<Real>(f, faded, {y.column(first) + row, y.stride}, pitch, some);
+            const Columns<Real> result{y.column(first) + row, y.stride};
+            Columns<const Real> start{c.column(first) + row, c.stride};
+            for (Index part = 0; part < terms.count; ++part, start = result) {
+                const Index k = terms.begin(part);
+                const Tile<Real> tile{W.panels + row * W.cols + k * pitch,
+                                      pitch,
+                                      terms.size(part),
+                                      W.partial_sums,
+                                      start,
+                                      {x.column(first) + k, x.stride},
+                                      result};
+                multiply_panel<Real>(tile, height, some);
+            }
+            apply<Real>(f, faded, result, pitch, some);
         }
     });
 }
@@ -335,7 +336,7 @@ ELMAN_INLINE void multiply(const PackedMatrix<Real>& W, Columns<const Real> c,
                            Columns<const Real> x, Columns<Real> y, Index count, const Activation& f,
                            bool faded, bool last_first) {
     if (count == 1)
-        one_column<Real>({}, nullptr, W, x.data, c.data, y.data, f, faded, last_first);
+        one_column<Real>(kNoMatrix<Real>, nullptr, W, x.data, c.data, y.data, f, faded, last_first);
     else
         many_columns<Real>(W, c, x, y, count, f, faded);
 }
@@ -406,12 +407,14 @@ ELMAN_APART void close_columns(const PackedMatrix<Real>& W, const Real* c, Colum
     apply<Real>(f, false, {y, 0}, count * G, 1);
 }
 
+// The next two functions have the arguments of product(), which then ends in a jump.
+
 // One column, and a W of at most one vector of rows: the readout of a step.
 template <class Real>
 ELMAN_APART void product_of_vector(const PackedMatrix<Real>& W, Columns<const Real> c,
                                    Columns<const Real> x, Columns<Real> y, Index /*count*/,
                                    const Activation& f) {
-    column_of_panels<Real, 1, 1>({}, nullptr, W, x.data, c.data, y.data, 0, f, false);
+    column_of_panels<Real, 1, 1>(kNoMatrix<Real>, nullptr, W, x.data, c.data, y.data, 0, f, false);
 }
 
 template <class Real>
@@ -442,8 +445,23 @@ ELMAN_INLINE Slots<const Real> reversed(const Slots<const Real>& slots, Index st
     return {slots.at(steps - 1).data, -slots.step, 0};
 }
 
-// G = G + sum of d x^T for N columns of a panel of V vectors: G (N, V vectors), V vectors of each
-// d, N elements of each x.
+// Cuts `count` columns into groups: each(Constant<N>, number of groups) for N = Most and the
+// smaller ones of 8, 4, 2, 1. Fewer kinds of tiles to compile than with equal groups.
+template <int Most, class Each>
+ELMAN_INLINE void in_groups(Index count, Each each) {
+    const auto take = [&](auto N, Index groups) ELMAN_INLINED {
+        if (groups > 0) each(N, groups);
+        count -= N.value * groups;
+    };
+    take(Constant<Most>(), count / Most);
+    if constexpr (Most > 8) take(Constant<8>(), count / 8);
+    if constexpr (Most > 4) take(Constant<4>(), count / 4);
+    if constexpr (Most > 2) take(Constant<2>(), count / 2);
+    if constexpr (Most > 1) take(Constant<1>(), count);
+}
+
+// G = G + sum of d x^T for N columns of G in a panel of V vectors: G (N, V vectors), V vectors of
+// each d, N elements of each x.
 template <class Real, int V, int N>
 ELMAN_INLINE void correlate_tile(Real* G, Slots<const Real> d, Slots<const Real> x, Index count,
                                  Index steps) {
@@ -460,25 +478,19 @@ ELMAN_INLINE void correlate_tile(Real* G, Slots<const Real> d, Slots<const Real>
     store<Real>(G, sum[0]);
 }
 
-template <class Real, int V>
-ELMAN_INLINE void correlate_rows(Real* G, Index cols, Slots<const Real> d, Slots<const Real> x,
-                                 Index count, Index steps) {
-    in_groups<kColumns<V>>(cols, [&](auto N, Index groups) ELMAN_INLINED {
-        for (; groups > 0; --groups) {
-            correlate_tile<Real, V, N.value>(G, d, x, count, steps);
-            G += N.value * V * kLanes<Real>;
-            x.data += N.value;
-        }
-    });
-}
-
 // Not inlined into the loops of correlate: its inner loops would have an eighth more instructions.
 // Its tiles are inlined: otherwise updates of 128 units take 1.03 times as long.
 template <class Real>
-ELMAN_APART void correlate_panel(Real* G, int size, Index cols, Slots<const Real> d,
+ELMAN_APART void correlate_panel(Real* G, int height, Index cols, Slots<const Real> d,
                                  Slots<const Real> x, Index count, Index steps) {
-    with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
-        correlate_rows<Real, V.value>(G, cols, d, x, count, steps);
+    with_constant<1, kPanel>(height, [&](auto V) ELMAN_INLINED {
+        in_groups<kColumns<V.value>>(cols, [&](auto N, Index groups) ELMAN_INLINED {
+            for (; groups > 0; --groups) {
+                correlate_tile<Real, V.value, N.value>(G, d, x, count, steps);
+                G += N.value * V.value * kLanes<Real>;
+                x.data += N.value;
+            }
+        });
     });
 }
 
@@ -489,16 +501,16 @@ static void correlate(Real* G, Index rows, Index cols, Slots<const Real> d, Slot
                       Index count, Index steps) {
     constexpr Index kAtOnce = 128;
     const Index at_once = count < kAtOnce ? kAtOnce / count : 1;
-    Panels<Real>(rows).for_each([&](Index row, int size) {
+    Panels<Real>(rows).for_each([&](Index row, int height) {
         Real* panel = G + row * cols;
         for (Index last = steps; last > 0; last -= at_once) {
             const Index some = smaller(last, at_once), first = last - some;
             const Slots<const Real> errors{d.at(first).data + row, d.stride, d.step};
             if (count == 1)
-                correlate_panel<Real>(panel, size, cols, reversed<Real>(errors, some),
+                correlate_panel<Real>(panel, height, cols, reversed<Real>(errors, some),
                                       reversed<Real>(x.from(first), some), some, 1);
             else
-                correlate_panel<Real>(panel, size, cols, errors, x.from(first), count, some);
+                correlate_panel<Real>(panel, height, cols, errors, x.from(first), count, some);
         }
     });
 }
@@ -523,9 +535,9 @@ static void add_columns(Real* g, Slots<const Real> d, Index rows, Index count, I
         count = steps;
         steps = 1;
     }
-    Panels<Real>(rows).for_each([&](Index row, int size) {
+    Panels<Real>(rows).for_each([&](Index row, int height) {
         const Slots<const Real> errors{d.data + row, d.stride, d.step};
-        with_constant<1, kPanel>(size, [&](auto V) ELMAN_INLINED {
+        with_constant<1, kPanel>(height, [&](auto V) ELMAN_INLINED {
             add_vectors<Real, V.value>(g + row, errors, count, steps);
         });
     });
@@ -533,8 +545,8 @@ static void add_columns(Real* g, Slots<const Real> d, Index rows, Index count, I
 
 template <class Real>
 static void square_rows(const Real* G, Index rows, Index cols, Real* sums) {
-    Panels<Real>(rows).for_each([&](Index row, int size) {
-        const Index pitch = size * kLanes<Real>;
+    Panels<Real>(rows).for_each([&](Index row, int height) {
+        const Index pitch = height * kLanes<Real>;
         for (Index v = 0; v < pitch; v += kLanes<Real>) {
             Packet<Real> sum = broadcast<Real>(0);
             for (Index k = 0; k < cols; ++k) {

@@ -10,8 +10,8 @@
 //
 // with S = partial_sums(rows, cols) for every dtype and every instruction set.
 //
-// "Faded": values below 2^-100 (float) or 2^-900 (double) in magnitude become +0. This applies
-// where a contract says so: to h of unfold, d of backpropagate and the result of differentiate.
+// "Faded": values below 2^-100 (float) or 2^-900 (double) in magnitude become +0, where a contract
+// says so.
 //
 // The padding of errors is zero and stays so, as transposes have rows of zeros there; hence that of
 // gradients and weights too.
@@ -22,17 +22,18 @@
 namespace elman {
 
 // S, the number of interleaved sums: enough to hide the latency of the multiply-add for matrices
-// with few rows, with at least four terms per sum. Measured with AVX2 on a Zen 4:
-//   32 rows, 2 sums: a step inside a sequence 122 ns; with 4: 146
-//   64 rows, 2 sums: a step 267 ns; with 1: 247, but AVX-512 would have only four chains
-//   128 rows, 1 sum: a batch 72 GFLOP/s, a step 1137 ns; with 2: 66 GFLOP/s, 1108 ns
-// 8 sums for at most 8 rows of at least 32 columns are not worth other bits: steps with such a
-// readout take 0.99, 0.98, 0.99 times as long (Zen 5; H = 32, 64, 128), sequences 1.01 times.
+// with few rows, with at least four terms per sum.
 constexpr int partial_sums(Index rows, Index cols) {
     int sums = rows <= 16 ? 4 : rows <= 64 ? 2 : 1;
     while (sums > 1 && cols < 4 * sums) sums /= 2;
     return sums;
 }
+// Measured with AVX2 on a Zen 4:
+//   32 rows, 2 sums: a step inside a sequence 122 ns; with 4: 146
+//   64 rows, 2 sums: a step 267 ns; with 1: 247, but AVX-512 would have only four chains
+//   128 rows, 1 sum: a batch 72 GFLOP/s, a step 1137 ns; with 2: 66 GFLOP/s, 1108 ns
+// 8 sums for at most 8 rows of at least 32 columns are not worth other bits: steps with such a
+// readout take 0.99, 0.98, 0.99 times as long (Zen 5; H = 32, 64, 128), sequences 1.01 times.
 
 template <class Real>
 struct Kernels {
@@ -52,9 +53,11 @@ struct Kernels {
 
     // y_n = f(product(c_n, W, x_n)) for n = 0 ... count-1; f is elementwise. c (rows,) and y
     // (rows,) are padded and may be the same columns; x (cols,) is read element by element and
-    // overlaps neither. The columns of y may lie closer than padded, at close_stride(W.rows), if
-    // those of c are all the same, of stride 0: several columns of few rows share a vector, of
-    // which the last is written whole.
+    // overlaps neither.
+    //
+    // y.stride may also be close_stride(W.rows), closer than padded: then several columns of few
+    // rows share a vector, of which the last is written whole, and all c_n are one column, of
+    // stride 0.
     void (*product)(const PackedMatrix<Real>& W, Columns<const Real> c, Columns<const Real> x,
                     Columns<Real> y, Index count, const Activation& f) = nullptr;
     Index (*close_stride)(Index rows) = nullptr;
@@ -96,20 +99,20 @@ struct Kernels {
     // tree. The sum of log_softmax is without the 1 of the first of the largest.
     void (*softmax)(Function f, Columns<Real> y, Index rows, Index count) = nullptr;
 
-    // Copies `count` padded columns whole, padding included: those of `rows` to consecutive ones,
-    // to_n = from_(rows[n]), and back, to_(rows[n]) = from_n. (Copied by the core, which has
+    // Copies `count` padded columns whole, padding included: chosen ones to consecutive ones,
+    // to_n = from_(which[n]), and back, to_(which[n]) = from_n. (Copied by the core, which has
     // vectors of 16 bytes, a random half of 256 rows of 4 -> 16 -> 1 takes 1.28 times as long
     // per row as all of them, instead of 1.18, with AVX-512.)
-    void (*gather)(Columns<const Real> from, const Index* rows, Index count,
+    void (*gather)(Columns<const Real> from, const Index* which, Index count,
                    Columns<Real> to) = nullptr;
-    void (*scatter)(Columns<const Real> from, const Index* rows, Index count,
+    void (*scatter)(Columns<const Real> from, const Index* which, Index count,
                     Columns<Real> to) = nullptr;
 
     // --- training ---
 
-    // e_n = f'(v_n) e_n, faded, in terms of y_n = f(v_n), which may be faded: then f' is that of 0.
-    // Unless f is elementwise: sums as above, not faded. y and e (rows,) are padded. f is trainable
-    // (check_trainable).
+    // e_n = f'(v_n) e_n, faded, in terms of y_n = f(v_n), which may be faded: then f' is taken at
+    // y = 0. softmax and log_softmax: sums as above, not faded. y and e (rows,) are padded. f is
+    // trainable (check_trainable).
     void (*differentiate)(const Activation& f, Columns<const Real> y, Columns<Real> e, Index rows,
                           Index count) = nullptr;
 
@@ -121,9 +124,8 @@ struct Kernels {
     //
     // where W is the transpose of W_hh. The last slot holds d_(steps+1), unchanged; if the last
     // step is the `newest`, its product is left out. So slot t holds h_t in h and d_(t+1) in d,
-    // which the gradient of W_hh takes together. direct (H,) x count is neither read nor written by
-    // this cell; for others it is the error that bypasses W_hh, of h_steps on entry, of h_0 on
-    // return.
+    // which the gradient of W_hh takes together. direct (H,) x count: the error that bypasses W_hh,
+    // of h_steps on entry, of h_0 on return. This cell has none and does not touch it (cell.hpp).
     void (*backpropagate)(const PackedMatrix<Real>& W, const Slots<const Real>& h,
                           const Slots<Real>& d, Columns<Real> direct, Index count, Index steps,
                           bool newest, const Activation& f) = nullptr;
@@ -132,7 +134,8 @@ struct Kernels {
     //
     //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k]) for t = steps-1 ... 0, n = 0 ... count-1,
     //
-    // count >= 1; d (rows,) is padded, x (cols,) is read element by element.
+    // where t counts slots, from 0; count >= 1; d (rows,) is padded, x (cols,) is read element by
+    // element.
     void (*correlate)(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
                       Index count, Index steps) = nullptr;
 
