@@ -357,21 +357,21 @@ ELMAN_INLINE void multiply_close(const PackedMatrix<Real>& W, const Real* c, X x
     constexpr int kEach = kLanes<Real> / G, kTerms = 4;
     Packet<Real> sum[S][M];
     ELMAN_EACH (s, S)
-        ELMAN_EACH (m, M) sum[s][m] = s ? broadcast<Real>(Real(0)) : load_rows<G>(c);
+        ELMAN_EACH (m, M) sum[s][m] = s ? broadcast<Real>(Real(0)) : load_rows<Real, G>(c);
     // terms k ... k + terms - 1 of kTerms; k is a multiple of S
     const auto add = [&](Index k, Index terms, auto from) ELMAN_INLINED {
         ELMAN_EACH (block, kTerms / kBlock<Real>) {
             Packet<Real> element[M][kBlock<Real>];
             ELMAN_EACH (m, M)
-                spread(load_blocks<G>(
-                           [&](int n)
-                               ELMAN_INLINED { return from(m * kEach + n) + block * kBlock<Real>; },
-                           Real()),
+                spread(load_blocks<Real, G>([&](int n) ELMAN_INLINED {
+                           return from(m * kEach + n) + block * kBlock<Real>;
+                       }),
                        element[m]);
             ELMAN_EACH (i, kBlock<Real>) {
                 const int term = block * kBlock<Real> + i;
                 if (term >= terms) break;
-                const Packet<Real> weight = load_rows<G>(W.panels + (k + term) * kLanes<Real>);
+                const Packet<Real> weight =
+                    load_rows<Real, G>(W.panels + (k + term) * kLanes<Real>);
                 ELMAN_EACH (m, M) sum[term % S][m] = fma(weight, element[m][i], sum[term % S][m]);
             }
         }
