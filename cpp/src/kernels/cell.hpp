@@ -51,8 +51,8 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
             Packet<Real> error[V], state[V];
             add_products<Real, 1, V>({}, nullptr, W, d_next.data, d.data, 0, error);
             load<Real>(h.data, state);
-            with_plain_derivative<Real>(f.function, [&](auto derivative) ELMAN_INLINED {
-                ELMAN_EACH (i, V) error[i] = derivative(error[i], state[i]);
+            Functions<Real>::with_plain(f.function, [&](auto g) ELMAN_INLINED {
+                ELMAN_EACH (i, V) error[i] = g.backward(error[i], state[i]);
             });
             ELMAN_EACH (i, V) error[i] = fade<Real>(error[i], error[i], fade_limit<Real>(true));
             return store<Real>(d.data, error);
