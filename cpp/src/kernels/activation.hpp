@@ -1,4 +1,4 @@
-// activation.hpp - the activation functions with their derivatives, softmax and log_softmax.
+// activation.hpp - the activation functions with their derivatives, and the functions under them.
 //
 //   relu(v) = v < 0 ? 0 : v                      -0 stays -0
 //   tanh(v), sigmoid(v) = 1 / (1 + e^-v)
@@ -7,8 +7,6 @@
 //   softplus(v) = log(1 + e^v)
 //   softsign(v) = v / (1 + |v|)
 //   fade(h) = |h| is tiny ? +0 : h               for hidden states and errors
-//
-// x_backward(e, y) = e f'(v) in terms of y = f(v).
 //
 // All return NaN for NaN. tanh and sigmoid are as accurate in both tails and for subnormals as
 // elsewhere, are monotone, and stay inside [-1, 1] and [0, 1]; tanh is odd. Largest errors in ulp:
@@ -37,8 +35,10 @@
 #include <float.h>
 #include <math.h>
 
+#include <type_traits>
+
+#include "elman/types.hpp"
 #include "simd.hpp"
-#include "table.hpp"
 
 namespace elman::ELMAN_SET {
 
@@ -69,16 +69,6 @@ ELMAN_INLINE Packet<Real> horner(Packet<Real> x, const Real* c) {
     return sum;
 }
 
-// 2^(k+1) c[k]: the polynomial 2 p(2x).
-template <class Real, int N>
-struct Doubled {
-    Real c[N];
-    constexpr explicit Doubled(const Real (&from)[N]) : c{} {
-        Real power = 2;
-        for (int k = 0; k < N; ++k, power *= 2) c[k] = power * from[k];
-    }
-};
-
 template <class Real>
 ELMAN_INLINE Packet<Real> negative(Packet<Real> v) {
     return bit_xor(v, broadcast<Real>(Real(-0.0)));
@@ -104,8 +94,6 @@ struct Constants<float> {
     static constexpr int expm1_terms = 6;
     static constexpr float expm1[expm1_terms] = {1.0f,           0x1.fffffcp-2f, 0x1.55548cp-3f,
                                                  0x1.555858p-5f, 0x1.123de0p-7f, 0x1.6ac74cp-10f};
-
-    static constexpr Doubled<float, expm1_terms> doubled_expm1{expm1};
 
     // tanh(x) = x + x s R(s), s = x^2, for |x| <= 0.625: error 2^-27.7. (With one more term and
     // 0.75, tanh was not monotone, at one pair of floats.)
@@ -156,8 +144,6 @@ struct Constants<double> {
         0x1.28b3baa1f07e8p-22,
         0x1.b1455d476f435p-26,
     };
-
-    static constexpr Doubled<double, expm1_terms> doubled_expm1{expm1};
 
     // Error 2^-61.2.
     static constexpr double tanh_join = 0.625;
@@ -217,7 +203,7 @@ ELMAN_INLINE Reduced<Real> reduce_twice(Packet<Real> v) {
     return {shift_left<K::mantissa_bits>(shifted), fma(n, broadcast<Real>(-K::ln2 / 2), v)};
 }
 
-// power (e^r - 1) + extra. The caller's extra is the term that makes the sum round well.
+// power (e^r - 1) + extra, summed as (power r + extra) + power r^2 (1/2 + r/6 + ...).
 template <class Real>
 ELMAN_INLINE Packet<Real> scaled_expm1(Reduced<Real> y, Packet<Real> extra) {
     using K = Constants<Real>;
@@ -237,62 +223,7 @@ ELMAN_INLINE Packet<Real> exp(Packet<Real> v) {
     return mul(select(vanishes, zero, lifted), broadcast<Real>(K::down));
 }
 
-// 1 / (1 + e^-v), numerator and denominator times 2^-lift: only the division may round to a
-// subnormal. Unlike the equivalent form for negative v, this one is monotone: only the sum depends
-// on v, and it is rounded once.
-template <class Real>
-ELMAN_INLINE Packet<Real> sigmoid(Packet<Real> v) {
-    using K = Constants<Real>;
-    const Packet<Real> zero = broadcast<Real>(0);
-    const Packet<Real> unit = broadcast<Real>(K::down);
-
-    const auto y = reduce<-1, -K::lift, Real>(v);
-    const Packet<Real> sum = add(y.power, unit);
-    const Packet<Real> lost =
-        sub(unit, sub(sum, y.power));  // error of that sum, or 0 if below half an ulp
-    // The denominator is 2^-lift (1 + e^-v) = (power + unit) + power (e^r - 1).
-    const Packet<Real> middle = div(unit, add(sum, scaled_expm1(y, lost)));
-
-    constexpr Real lowest = K::exp_zero, highest = 2 * K::tanh_one;
-    const Packet<Real> off_center = abs(sub(v, broadcast<Real>((lowest + highest) / 2)));
-    const auto saturated = less(broadcast<Real>((highest - lowest) / 2), off_center);
-    const Packet<Real> end = select(less(v, zero), zero, broadcast<Real>(1));
-    return select(saturated, end, middle);
-}
-template <class Real>
-ELMAN_INLINE Packet<Real> sigmoid_backward(Packet<Real> e, Packet<Real> y) {  // y - y^2
-    return mul(e, fma(negative<Real>(y), y, y));
-}
-
-// Small |v|: the polynomial. Large: 1 - 2 / (e^(2|v|) + 1), where the error of r hardly matters,
-// with r / 2 = |v| - n ln 2 / 2; scaling by powers of two changes no bit.
-template <class Real>
-ELMAN_INLINE Packet<Real> tanh(Packet<Real> v) {
-    using K = Constants<Real>;
-    const Packet<Real> one = broadcast<Real>(1);
-    const Packet<Real> size = abs(v);
-    const Packet<Real> sign = bit_and(v, broadcast<Real>(Real(-0.0)));
-
-    const Packet<Real> s = mul(v, v);
-    const Packet<Real> bend = horner<K::tanh_terms, Real>(s, K::tanh_small);
-    const Packet<Real> small = fma(mul(size, s), bend, size);
-
-    // Clamped: tanh is 1 long before 2^n overflows; NaN stays NaN.
-    const auto y = reduce_twice<Real>(lesser(broadcast<Real>(2 * K::tanh_one), size));
-    // ratio = 2 (e^r - 1) / r with y.r = r / 2, so sum = 2^n (e^r - 1) + 2^n + 1 = e^(2|v|) + 1.
-    const Packet<Real> ratio = polynomial<K::expm1_terms, Real>(y.r, K::doubled_expm1.c);
-    const Packet<Real> sum = fma(mul(y.power, y.r), ratio, add(y.power, one));
-    const Packet<Real> large = sub(one, div(broadcast<Real>(2), sum));
-
-    const auto is_small = less(size, broadcast<Real>(K::tanh_join));
-    return bit_or(sign, select(is_small, small, large));
-}
-template <class Real>
-ELMAN_INLINE Packet<Real> tanh_backward(Packet<Real> e, Packet<Real> y) {  // 1 - y^2
-    return mul(e, fma(negative<Real>(y), y, broadcast<Real>(1)));
-}
-
-// Tiny arguments are returned unchanged. Below -2 tanh_one it is -1.
+// For v <= 0. Tiny arguments are returned unchanged. Below -2 tanh_one it is -1.
 template <class Real>
 ELMAN_INLINE Packet<Real> expm1(Packet<Real> v) {
     using K = Constants<Real>;
@@ -311,98 +242,6 @@ ELMAN_INLINE Packet<Real> log1p(Packet<Real> v) {
     return sub(v, mul(s, sub(v, r)));
 }
 
-template <class Real>
-ELMAN_INLINE Packet<Real> relu(Packet<Real> v) {
-    const Packet<Real> zero = broadcast<Real>(0);
-    return select(less(v, zero), zero, v);
-}
-// If y is not above 0 it is zero, which is also the derivative, or NaN, which stays NaN.
-template <class Real>
-ELMAN_INLINE Packet<Real> relu_backward(Packet<Real> e, Packet<Real> y) {
-    return select(less(broadcast<Real>(0), y), e, y);
-}
-
-template <class Real>
-ELMAN_INLINE Packet<Real> leaky_relu(Packet<Real> v, Packet<Real> alpha) {
-    return select(less(v, broadcast<Real>(0)), mul(alpha, v), v);
-}
-template <class Real>
-ELMAN_INLINE Packet<Real> leaky_relu_backward(Packet<Real> e, Packet<Real> y, Packet<Real> alpha) {
-    return select(less(broadcast<Real>(0), y), e, mul(e, alpha));
-}
-
-template <class Real>
-ELMAN_INLINE Packet<Real> elu(Packet<Real> v, Packet<Real> alpha) {
-    return select(less(v, broadcast<Real>(0)), mul(alpha, expm1<Real>(v)), v);
-}
-template <class Real>
-ELMAN_INLINE Packet<Real> elu_backward(Packet<Real> e, Packet<Real> y, Packet<Real> alpha) {
-    return select(less(broadcast<Real>(0), y), e, mul(e, add(y, alpha)));  // alpha e^v
-}
-
-// 0 unless v > alpha; NaN stays NaN. The derivative is that of relu.
-template <class Real>
-ELMAN_INLINE Packet<Real> thresholded_relu(Packet<Real> v, Packet<Real> alpha) {
-    const Packet<Real> infinity = broadcast<Real>(Constants<Real>::infinity);
-    return select(less(alpha, v), v, select(less(v, infinity), broadcast<Real>(0), v));
-}
-
-template <class Real>
-ELMAN_INLINE Packet<Real> hard_sigmoid(Packet<Real> v, Packet<Real> alpha, Packet<Real> beta) {
-    const Packet<Real> zero = broadcast<Real>(0), line = fma(alpha, v, beta);
-    return select(less(line, zero), zero, lesser(broadcast<Real>(1), line));
-}
-template <class Real>
-ELMAN_INLINE Packet<Real> hard_sigmoid_backward(Packet<Real> e, Packet<Real> y,
-                                                Packet<Real> alpha) {
-    const Packet<Real> zero = broadcast<Real>(0);
-    const Packet<Real> below_one = select(less(y, broadcast<Real>(1)), mul(e, alpha), zero);
-    return select(less(zero, y), below_one, zero);
-}
-
-// max(v, 0) + log(1 + e^-|v|)
-template <class Real>
-ELMAN_INLINE Packet<Real> softplus(Packet<Real> v) {
-    const Packet<Real> below_zero = bit_or(v, broadcast<Real>(Real(-0.0)));
-    return add(relu<Real>(v), log1p<Real>(exp<Real>(below_zero)));
-}
-template <class Real>
-ELMAN_INLINE Packet<Real> softplus_backward(Packet<Real> e, Packet<Real> y) {  // 1 - e^-y
-    return mul(negative<Real>(e), expm1<Real>(negative<Real>(y)));
-}
-
-// 1 for large values, infinity included, where the quotient would be NaN.
-template <class Real>
-ELMAN_INLINE Packet<Real> softsign(Packet<Real> v) {
-    const Packet<Real> size = lesser(broadcast<Real>(Constants<Real>::huge), abs(v));
-    const Packet<Real> sign = bit_and(v, broadcast<Real>(Real(-0.0)));
-    return bit_or(sign, div(size, add(broadcast<Real>(1), size)));
-}
-template <class Real>
-ELMAN_INLINE Packet<Real> softsign_backward(Packet<Real> e, Packet<Real> y) {  // (1 - |y|)^2
-    const Packet<Real> rest = sub(broadcast<Real>(1), abs(y));
-    return mul(e, mul(rest, rest));
-}
-
-template <class Real>
-ELMAN_INLINE Packet<Real> scaled_tanh(Packet<Real> v, Packet<Real> alpha, Packet<Real> beta) {
-    return mul(alpha, tanh<Real>(mul(beta, v)));
-}
-// alpha beta (1 - (y / alpha)^2): `slope` is alpha beta, `divisor` is alpha, or 1 if alpha is 0.
-template <class Real>
-ELMAN_INLINE Packet<Real> scaled_tanh_backward(Packet<Real> e, Packet<Real> y, Packet<Real> slope,
-                                               Packet<Real> divisor) {
-    return tanh_backward<Real>(mul(e, slope), div(y, divisor));
-}
-
-// v in [-limit, limit]
-template <class Real>
-ELMAN_INLINE Packet<Real> clip(Packet<Real> v, Packet<Real> limit) {
-    const Packet<Real> lowest = negative<Real>(limit);
-    const Packet<Real> lower = lesser(limit, v);
-    return select(less(lower, lowest), lowest, lower);
-}
-
 // h, or +0 where |size| is below the limit.
 template <class Real>
 ELMAN_INLINE Packet<Real> fade(Packet<Real> h, Packet<Real> size, Packet<Real> limit) {
@@ -415,6 +254,14 @@ ELMAN_INLINE Packet<Real> fade_limit(bool faded) {
     return broadcast<Real>(limits[faded]);
 }
 
+// v in [-limit, limit]
+template <class Real>
+ELMAN_INLINE Packet<Real> clip(Packet<Real> v, Packet<Real> limit) {
+    const Packet<Real> lowest = negative<Real>(limit);
+    const Packet<Real> lower = lesser(limit, v);
+    return select(less(lower, lowest), lowest, lower);
+}
+
 // Whether f is one of the four functions that products apply in registers: without parameters or
 // clip.
 ELMAN_INLINE bool is_plain(const Activation& f) {
@@ -422,295 +269,223 @@ ELMAN_INLINE bool is_plain(const Activation& f) {
                                 f.function == Function::relu || f.function == Function::identity);
 }
 
-// Calls each(g) with the plain function g of one vector, faded or not; not at all if g is the
-// identity. tanh is tiny exactly where its argument is, and relu there is tiny or +0: fading tests
-// the argument, which is available earlier.
-template <class Real, class Each>
-ELMAN_INLINE void with_plain(Function f, bool faded, Each each) {
-    using P = Packet<Real>;
-    const P limit = fade_limit<Real>(faded);
-    switch (f) {
-        case Function::relu:
-            return each([=](P v) ELMAN_INLINED { return fade<Real>(relu<Real>(v), v, limit); });
-        case Function::tanh:
-            return each([=](P v) ELMAN_INLINED { return fade<Real>(tanh<Real>(v), v, limit); });
-        case Function::sigmoid:
-            return each([=](P v) ELMAN_INLINED {
-                const P y = sigmoid<Real>(v);
-                return fade<Real>(y, y, limit);
-            });
-        default:  // identity
-            if (faded) each([=](P v) ELMAN_INLINED { return fade<Real>(v, v, limit); });
-    }
-}
-
-// The same for any elementwise function. The caller applies the clip.
-template <class Real, class Each>
-ELMAN_INLINE void with_function(const Activation& f, bool faded, Each each) {
-    using P = Packet<Real>;
-    const P alpha = broadcast<Real>(static_cast<Real>(f.alpha));
-    const P beta = broadcast<Real>(static_cast<Real>(f.beta));
-    const P limit = fade_limit<Real>(faded);
-    const auto then_fade = [&](auto function) ELMAN_INLINED {
-        each([=](P v) ELMAN_INLINED {
-            const P y = function(v);
-            return fade<Real>(y, y, limit);
-        });
-    };
-    switch (f.function) {
-        case Function::leaky_relu:
-            return then_fade([=](P v) ELMAN_INLINED { return leaky_relu<Real>(v, alpha); });
-        case Function::elu:
-            return then_fade([=](P v) ELMAN_INLINED { return elu<Real>(v, alpha); });
-        case Function::thresholded_relu:
-            return then_fade([=](P v) ELMAN_INLINED { return thresholded_relu<Real>(v, alpha); });
-        case Function::hard_sigmoid:
-            return then_fade([=](P v) ELMAN_INLINED { return hard_sigmoid<Real>(v, alpha, beta); });
-        case Function::softsign:
-            return then_fade([](P v) ELMAN_INLINED { return softsign<Real>(v); });
-        case Function::softplus:
-            return then_fade([](P v) ELMAN_INLINED { return softplus<Real>(v); });
-        case Function::scaled_tanh:
-            return then_fade([=](P v) ELMAN_INLINED { return scaled_tanh<Real>(v, alpha, beta); });
-        case Function::affine:
-            return then_fade([=](P v) ELMAN_INLINED { return fma(alpha, v, beta); });
-        default:
-            with_plain<Real>(f.function, faded, each);
-    }
-}
-
-// Calls each(g) with g(e, y) = e f'(v), not faded, for a plain function.
-template <class Real, class Each>
-ELMAN_INLINE void with_plain_derivative(Function f, Each each) {
-    using P = Packet<Real>;
-    switch (f) {
-        case Function::relu:
-            return each([](P e, P y) ELMAN_INLINED { return relu_backward<Real>(e, y); });
-        case Function::tanh:
-            return each([](P e, P y) ELMAN_INLINED { return tanh_backward<Real>(e, y); });
-        case Function::sigmoid:
-            return each([](P e, P y) ELMAN_INLINED { return sigmoid_backward<Real>(e, y); });
-        default:  // identity
-            return each([](P e, P) ELMAN_INLINED { return e; });
-    }
-}
-
-// The same for any elementwise function, without the clip.
-template <class Real, class Each>
-ELMAN_INLINE void with_derivative(const Activation& f, Each each) {
-    using P = Packet<Real>;
-    const Real alpha_value = static_cast<Real>(f.alpha), beta_value = static_cast<Real>(f.beta);
-    const P alpha = broadcast<Real>(alpha_value);
-    switch (f.function) {
-        case Function::thresholded_relu:
-            return each([](P e, P y) ELMAN_INLINED { return relu_backward<Real>(e, y); });
-        case Function::leaky_relu:
-            return each([=](P e, P y)
-                            ELMAN_INLINED { return leaky_relu_backward<Real>(e, y, alpha); });
-        case Function::elu:
-            return each([=](P e, P y) ELMAN_INLINED { return elu_backward<Real>(e, y, alpha); });
-        case Function::hard_sigmoid:
-            return each([=](P e, P y)
-                            ELMAN_INLINED { return hard_sigmoid_backward<Real>(e, y, alpha); });
-        case Function::softsign:
-            return each([](P e, P y) ELMAN_INLINED { return softsign_backward<Real>(e, y); });
-        case Function::softplus:
-            return each([](P e, P y) ELMAN_INLINED { return softplus_backward<Real>(e, y); });
-        case Function::scaled_tanh: {
-            const P slope = broadcast<Real>(alpha_value * beta_value);
-            const P divisor = broadcast<Real>(alpha_value == 0 ? Real(1) : alpha_value);
-            return each([=](P e, P y) ELMAN_INLINED {
-                return scaled_tanh_backward<Real>(e, y, slope, divisor);
-            });
-        }
-        case Function::affine:
-            return each([=](P e, P) ELMAN_INLINED { return mul(e, alpha); });
-        default:
-            with_plain_derivative<Real>(f.function, each);
-    }
-}
-
-// --- over columns
-
-// values = function(values) for `rows` of each column, vector by vector. Several at a time, in
-// lockstep or unrolled, were not faster: the processor overlaps them.
-template <class Real, class F>
-ELMAN_INLINE void map(F function, Columns<Real> values, Index rows, Index count) {
-    for (Index n = 0; n < count; ++n)
-        for (Index i = 0; i < rows; i += kLanes<Real>) {
-            Real* v = values.column(n) + i;
-            store<Real>(v, function(load<Real>(v)));
-        }
-}
-
-template <class Real>
-static void apply(const Activation& f, bool faded, Columns<Real> values, Index rows, Index count) {
-    if (f.clip <= DBL_MAX) {
-        const Packet<Real> limit = broadcast<Real>(static_cast<Real>(f.clip));
-        map<Real>([=](Packet<Real> v) ELMAN_INLINED { return clip<Real>(v, limit); }, values, rows,
-                  count);
-    }
-    with_function<Real>(
-        f, faded, [&](auto function) ELMAN_INLINED { map<Real>(function, values, rows, count); });
-}
-
-// f(-clip) and f(clip), sorted. A trainable f is monotone: a clipped value equals one of them, and
-// a value strictly between them was not clipped.
-template <class Real>
-struct Ends {
-    Real lower = -Constants<Real>::infinity, upper = Constants<Real>::infinity;
-
-    explicit Ends(const Activation& f) {
-        if (f.clip > DBL_MAX) return;
-        const Real limit = static_cast<Real>(f.clip);
-        alignas(64) Real y[64 / sizeof(Real)] = {-limit, limit};
-        apply<Real>(f, false, {y, 0}, 2, 1);
-        lower = y[1] < y[0] ? y[1] : y[0];
-        upper = y[1] < y[0] ? y[0] : y[1];
+// 2^(k+1) c[k]: the coefficients of 2 p(2x).
+template <class Real, int N>
+struct Doubled {
+    Real c[N];
+    constexpr explicit Doubled(const Real (&from)[N]) : c{} {
+        Real power = 2;
+        for (int k = 0; k < N; ++k, power *= 2) c[k] = power * from[k];
     }
 };
 
-// e = e f'(v), faded, from y = f(v). Where f is clipped the derivative is 0; where y is NaN so is
-// the error, except for an identity without clip, which never reads y.
+// The activations: each has value(v) = f(v) and backward(e, y) = e f'(v), in terms of y = f(v).
 template <class Real>
-static void differentiate_columns(const Activation& f, Columns<const Real> y, Columns<Real> e,
-                                  Index rows, Index count) {
+struct Functions {
     using P = Packet<Real>;
-    const P limit = fade_limit<Real>(true), zero = broadcast<Real>(0);
-    const auto over_columns = [&](auto derivative) ELMAN_INLINED {
-        for (Index n = 0; n < count; ++n)
-            for (Index i = 0; i < rows; i += kLanes<Real>) {
-                Real* at = e.column(n) + i;
-                const P d = derivative(load<Real>(at), load<Real>(y.column(n) + i));
-                store<Real>(at, fade<Real>(d, d, limit));
-            }
-    };
-    if (is_plain(f)) return with_plain_derivative<Real>(f.function, over_columns);
-
-    const P infinity = broadcast<Real>(Constants<Real>::infinity);
-    const Ends<Real> ends(f);
-    const P lower = broadcast<Real>(ends.lower), upper = broadcast<Real>(ends.upper);
-    const bool clipped = f.clip <= DBL_MAX;
-    with_derivative<Real>(f, [&](auto derivative) ELMAN_INLINED {
-        over_columns([&](P error, P value) ELMAN_INLINED {
-            P d = derivative(error, value);
-            if (clipped) d = select(less(lower, value), select(less(value, upper), d, zero), zero);
-            // A NaN fails both comparisons and replaces d; an infinity passes one and keeps d.
-            const P not_above = select(less(negative<Real>(infinity), value), d, value);
-            return select(less(value, infinity), d, not_above);
-        });
-    });
-}
-
-constexpr Index kSums = 16;
-
-// sum[0] + ... + sum[15] as a binary tree.
-template <class Real>
-ELMAN_INLINE Real sum_of_sums(Real* sum) {
-    for (Index width = 1; width < kSums; width *= 2)
-        for (Index i = 0; i < kSums; i += 2 * width) sum[i] += sum[i + width];
-    return sum[0];
-}
-
-// values[0] + ... + values[rows-1], in 16 partial sums by index mod 16, combined as a binary tree.
-template <class Real>
-ELMAN_INLINE Real sum_of_rows(const Real* values, Index rows) {
-    Real sum[kSums] = {};
-    for (Index i = 0; i < rows; ++i) sum[i % kSums] += values[i];
-    return sum_of_sums(sum);
-}
-
-// e = exp(z - shift) for `rows` elements with z <= shift, vector by vector; e may be z.
-template <class Real>
-ELMAN_APART void shifted_exp(const Real* z, Real shift, Real* e, Index rows) {
-    for (Index i = 0; i < rows; i += kLanes<Real>)
-        store<Real>(e + i, exp<Real>(sub(load<Real>(z + i), broadcast<Real>(shift))));
-}
-
-// log(1 + v) for v >= 0, as 1 + v = 2^n (1 + w) with 0 <= w < 1. v - 1 is exact for v below 2^24
-// (float).
-template <class Real>
-ELMAN_INLINE Packet<Real> log_of_sum(Real v) {
     using K = Constants<Real>;
-    Real n = 0;
-    for (; v >= 1; v = (v - 1) / 2) ++n;
-    const Packet<Real> exponent = broadcast<Real>(n), w = log1p<Real>(broadcast<Real>(v));
-    return fma(exponent, broadcast<Real>(K::ln2_high),
-               fma(exponent, broadcast<Real>(K::ln2_low), w));
-}
 
-// y = (y - largest) - log(1 + rest), where the rest is the sum of exp(y - largest) without the 1 of
-// the first of the largest. So every y has a small relative error, also the one near 0.
-template <class Real>
-static void log_softmax(Real* y, Real largest, Index rows) {
-    Index at = 0;
-    while (at < rows && y[at] < largest) ++at;  // at a NaN all results are NaN
-    Real sum[kSums] = {};
-    for (Index i = 0; i < rows; i += kSums) {
-        const Index block = rows - i < kSums ? rows - i : kSums;
-        alignas(64) Real e[kSums];
-        shifted_exp<Real>(y + i, largest, e, block);
-        if (i <= at && at < i + block) e[at - i] -= 1;  // 0, or NaN
-        for (Index k = 0; k < block; ++k) sum[k] += e[k];
-    }
-    const Packet<Real> shift = broadcast<Real>(largest), log = log_of_sum<Real>(sum_of_sums(sum));
-    map<Real>([=](Packet<Real> v) ELMAN_INLINED { return sub(sub(v, shift), log); }, {y, 0}, rows,
-              1);
-}
+    // Small |v|: the polynomial. Large: 1 - 2 / (e^(2|v|) + 1), where the error of r hardly
+    // matters, with r / 2 = |v| - n ln 2 / 2; scaling by powers of two changes no bit.
+    struct Tanh {
+        static constexpr Doubled<Real, K::expm1_terms> doubled_expm1{K::expm1};
 
-// softmax: y = exp(y - max) / sum(exp(y - max)). Elements beyond `rows` are overwritten but never
-// used: exp and div process whole vectors, the maximum and the sum only `rows` elements.
-template <class Real>
-static void softmax(Function f, Columns<Real> y, Index rows, Index count) {
-    for (Index n = 0; n < count; ++n) {
-        Real* z = y.column(n);
-        Real largest = z[0];
-        for (Index i = 1; i < rows; ++i) largest = largest < z[i] ? z[i] : largest;
-        if (f == Function::log_softmax) {
-            log_softmax<Real>(z, largest, rows);
-            continue;
+        ELMAN_INLINE P value(P v) {
+            const P size = abs(v), one = broadcast<Real>(1);
+            const P sign = bit_and(v, broadcast<Real>(Real(-0.0)));
+
+            const P s = mul(v, v);
+            const P bend = horner<K::tanh_terms, Real>(s, K::tanh_small);
+            const P small = fma(mul(size, s), bend, size);
+
+            // Clamped: tanh is 1 long before 2^n overflows; NaN stays NaN.
+            const auto y = reduce_twice<Real>(lesser(broadcast<Real>(2 * K::tanh_one), size));
+            // ratio = 2 (e^r - 1) / r with y.r = r / 2,
+            // so sum = 2^n (e^r - 1) + 2^n + 1 = e^(2|v|) + 1.
+            const P ratio = polynomial<K::expm1_terms, Real>(y.r, doubled_expm1.c);
+            const P sum = fma(mul(y.power, y.r), ratio, add(y.power, one));
+            const P large = sub(one, div(broadcast<Real>(2), sum));
+
+            const auto is_small = less(size, broadcast<Real>(K::tanh_join));
+            return bit_or(sign, select(is_small, small, large));
         }
-        shifted_exp<Real>(z, largest, z, rows);
-        const Packet<Real> total = broadcast<Real>(sum_of_rows(z, rows));
-        map<Real>([total](Packet<Real> v) ELMAN_INLINED { return div(v, total); }, {z, 0}, rows, 1);
-    }
-}
-// e = y (e - sum(e y)) over `rows` elements; padding is unchanged.
-template <class Real>
-static void softmax_backward(Columns<const Real> y, Columns<Real> e, Index rows, Index count) {
-    for (Index n = 0; n < count; ++n) {
-        const Real* p = y.column(n);
-        Real* d = e.column(n);
-        for (Index i = 0; i < rows; ++i) d[i] *= p[i];
-        const Real total = sum_of_rows(d, rows);
-        for (Index i = 0; i < rows; ++i) d[i] -= p[i] * total;
-    }
-}
+        ELMAN_INLINE P backward(P e, P y) {  // 1 - y^2
+            return mul(e, fma(negative<Real>(y), y, broadcast<Real>(1)));
+        }
+    };
 
-// e = e - exp(y) sum(e), likewise.
-template <class Real>
-static void log_softmax_backward(Columns<const Real> y, Columns<Real> e, Index rows, Index count) {
-    for (Index n = 0; n < count; ++n) {
-        Real* d = e.column(n);
-        const Real total = sum_of_rows(d, rows);
-        for (Index i = 0; i < rows; i += kSums) {
-            const Index block = rows - i < kSums ? rows - i : kSums;
-            alignas(64) Real p[kSums];
-            shifted_exp<Real>(y.column(n) + i, 0, p, block);
-            for (Index k = 0; k < block; ++k) d[i + k] -= p[k] * total;
+    // 1 / (1 + e^-v), numerator and denominator times 2^-lift: only the division may round to a
+    // subnormal. Unlike the equivalent form for negative v, this one is monotone: only the sum
+    // depends on v, and it is rounded once.
+    struct Sigmoid {
+        ELMAN_INLINE P value(P v) {
+            const P zero = broadcast<Real>(0), unit = broadcast<Real>(K::down);
+
+            const auto y = reduce<-1, -K::lift, Real>(v);
+            const P sum = add(y.power, unit);
+            // The error of that sum, or 0 if power is below half an ulp of unit.
+            const P lost = sub(unit, sub(sum, y.power));
+            // The denominator is 2^-lift (1 + e^-v) = (power + unit) + power (e^r - 1).
+            const P middle = div(unit, add(sum, scaled_expm1(y, lost)));
+
+            constexpr Real lowest = K::exp_zero, highest = 2 * K::tanh_one;
+            const P off_center = abs(sub(v, broadcast<Real>((lowest + highest) / 2)));
+            const auto saturated = less(broadcast<Real>((highest - lowest) / 2), off_center);
+            const P end = select(less(v, zero), zero, broadcast<Real>(1));
+            return select(saturated, end, middle);
+        }
+        ELMAN_INLINE P backward(P e, P y) {  // y - y^2
+            return mul(e, fma(negative<Real>(y), y, y));
+        }
+    };
+
+    struct Relu {
+        ELMAN_INLINE P value(P v) {
+            const P zero = broadcast<Real>(0);
+            return select(less(v, zero), zero, v);
+        }
+        // If y is not above 0 it is zero, which is also the derivative, or NaN, which stays NaN.
+        ELMAN_INLINE P backward(P e, P y) { return select(less(broadcast<Real>(0), y), e, y); }
+    };
+
+    struct Identity {
+        ELMAN_INLINE P value(P v) { return v; }
+        ELMAN_INLINE P backward(P e, P) { return e; }
+    };
+
+    struct LeakyRelu {
+        P alpha;
+        ELMAN_INLINED P value(P v) const {
+            return select(less(v, broadcast<Real>(0)), mul(alpha, v), v);
+        }
+        ELMAN_INLINED P backward(P e, P y) const {
+            return select(less(broadcast<Real>(0), y), e, mul(e, alpha));
+        }
+    };
+
+    struct Elu {
+        P alpha;
+        ELMAN_INLINED P value(P v) const {
+            return select(less(v, broadcast<Real>(0)), mul(alpha, expm1<Real>(v)), v);
+        }
+        ELMAN_INLINED P backward(P e, P y) const {  // alpha e^v
+            return select(less(broadcast<Real>(0), y), e, mul(e, add(y, alpha)));
+        }
+    };
+
+    // 0 unless v > alpha; NaN stays NaN. The derivative is that of relu.
+    struct ThresholdedRelu {
+        P alpha;
+        ELMAN_INLINED P value(P v) const {
+            const P infinity = broadcast<Real>(K::infinity);
+            return select(less(alpha, v), v, select(less(v, infinity), broadcast<Real>(0), v));
+        }
+        ELMAN_INLINE P backward(P e, P y) { return Relu::backward(e, y); }
+    };
+
+    struct HardSigmoid {
+        P alpha, beta;
+        ELMAN_INLINED P value(P v) const {
+            const P zero = broadcast<Real>(0), line = fma(alpha, v, beta);
+            return select(less(line, zero), zero, lesser(broadcast<Real>(1), line));
+        }
+        ELMAN_INLINED P backward(P e, P y) const {
+            const P zero = broadcast<Real>(0);
+            const P below_one = select(less(y, broadcast<Real>(1)), mul(e, alpha), zero);
+            return select(less(zero, y), below_one, zero);
+        }
+    };
+
+    // max(v, 0) + log(1 + e^-|v|)
+    struct Softplus {
+        ELMAN_INLINE P value(P v) {
+            const P below_zero = bit_or(v, broadcast<Real>(Real(-0.0)));
+            return add(Relu::value(v), log1p<Real>(exp<Real>(below_zero)));
+        }
+        ELMAN_INLINE P backward(P e, P y) {  // 1 - e^-y
+            return mul(negative<Real>(e), expm1<Real>(negative<Real>(y)));
+        }
+    };
+
+    // 1 for large values, infinity included, where the quotient would be NaN.
+    struct Softsign {
+        ELMAN_INLINE P value(P v) {
+            const P size = lesser(broadcast<Real>(K::huge), abs(v));
+            const P sign = bit_and(v, broadcast<Real>(Real(-0.0)));
+            return bit_or(sign, div(size, add(broadcast<Real>(1), size)));
+        }
+        ELMAN_INLINE P backward(P e, P y) {  // (1 - |y|)^2
+            const P rest = sub(broadcast<Real>(1), abs(y));
+            return mul(e, mul(rest, rest));
+        }
+    };
+
+    struct ScaledTanh {
+        P alpha, beta;
+        ELMAN_INLINED P value(P v) const { return mul(alpha, Tanh::value(mul(beta, v))); }
+        ELMAN_INLINED P backward(P e, P y) const {  // alpha beta (1 - (y / alpha)^2)
+            const P zero = broadcast<Real>(0), one = broadcast<Real>(1);
+            const P divisor = select(less(zero, abs(alpha)), alpha, one);  // 0 / 0 would be NaN
+            return Tanh::backward(mul(e, mul(alpha, beta)), div(y, divisor));
+        }
+    };
+
+    struct Affine {
+        P alpha, beta;
+        ELMAN_INLINED P value(P v) const { return fma(alpha, v, beta); }
+        ELMAN_INLINED P backward(P e, P) const { return mul(e, alpha); }
+    };
+
+    // g.value(v), faded. tanh is tiny exactly where its argument is, and relu there is tiny or +0:
+    // fading tests the argument, which is available earlier.
+    template <class G>
+    ELMAN_INLINE P faded(G g, P v, P limit) {
+        constexpr bool early = std::is_same_v<G, Tanh> || std::is_same_v<G, Relu>;
+        const P y = g.value(v);
+        return fade<Real>(y, early ? v : y, limit);
+    }
+
+    // Calls each(g), where g is the plain function f.
+    template <class Each>
+    ELMAN_INLINE void with_plain(Function f, Each each) {
+        switch (f) {
+            case Function::tanh:
+                return each(Tanh());
+            case Function::sigmoid:
+                return each(Sigmoid());
+            case Function::relu:
+                return each(Relu());
+            default:
+                return each(Identity());
         }
     }
-}
 
-template <class Real>
-ELMAN_APART void differentiate(const Activation& f, Columns<const Real> y, Columns<Real> e,
-                               Index rows, Index count) {
-    if (f.function == Function::softmax)
-        softmax_backward<Real>(y, e, rows, count);
-    else if (f.function == Function::log_softmax)
-        log_softmax_backward<Real>(y, e, rows, count);
-    else
-        differentiate_columns<Real>(f, y, e, rows, count);
-}
+    // The same for any elementwise f, with its parameters. The caller applies the clip.
+    template <class Each>
+    ELMAN_INLINE void with_function(const Activation& f, Each each) {
+        const P alpha = broadcast<Real>(static_cast<Real>(f.alpha));
+        const P beta = broadcast<Real>(static_cast<Real>(f.beta));
+        switch (f.function) {
+            case Function::leaky_relu:
+                return each(LeakyRelu{alpha});
+            case Function::elu:
+                return each(Elu{alpha});
+            case Function::thresholded_relu:
+                return each(ThresholdedRelu{alpha});
+            case Function::hard_sigmoid:
+                return each(HardSigmoid{alpha, beta});
+            case Function::softplus:
+                return each(Softplus());
+            case Function::softsign:
+                return each(Softsign());
+            case Function::scaled_tanh:
+                return each(ScaledTanh{alpha, beta});
+            case Function::affine:
+                return each(Affine{alpha, beta});
+            default:
+                return with_plain(f.function, each);
+        }
+    }
+};
 
 }  // namespace elman::ELMAN_SET

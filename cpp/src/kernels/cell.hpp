@@ -11,7 +11,7 @@
 //
 // product.hpp has the products, each with f: column_of_panels for one column and one panel,
 // one_column for all panels, multiply for any number of columns; add_products is a product without
-// f, in registers. activation.hpp has f and f'.
+// f, in registers. activation.hpp has f and f', columns.hpp applies them to columns.
 #pragma once
 
 #include "product.hpp"
@@ -55,8 +55,8 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
             Packet<Real> error[V], state[V];
             add_products<Real, 1, V>(kNoMatrix<Real>, nullptr, W, d_next.data, d.data, 0, error);
             load<Real>(h.data, state);
-            with_plain_derivative<Real>(f.function, [&](auto derivative) ELMAN_INLINED {
-                ELMAN_EACH (i, V) error[i] = derivative(error[i], state[i]);
+            Functions<Real>::with_plain(f.function, [&](auto g) ELMAN_INLINED {
+                ELMAN_EACH (i, V) error[i] = g.backward(error[i], state[i]);
             });
             ELMAN_EACH (i, V) error[i] = fade<Real>(error[i], error[i], fade_limit<Real>(true));
             return store<Real>(d.data, error);
