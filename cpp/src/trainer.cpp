@@ -295,6 +295,7 @@ Part<Real> Trainer<Real>::part(const Examples<Real>& examples, const PartTask<Re
     check_within("kept_step", 0, task.last - task.first, task.kept_step);
     check_equal("weights", network_->parameters().size(), weights.size());
     check_positive("normalizer", task.normalizer);
+    check(task.truncation);
     const auto numbers = static_cast<std::size_t>(task.count * architecture().state_size());
     Part<Real> part{0, Parameters<Real>(architecture(), pause),
                     std::vector<Real>(task.keep ? numbers : 0)};
