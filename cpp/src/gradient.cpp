@@ -30,7 +30,6 @@ Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task,
     if (pause.stopped()) return result;
     const std::vector<Index> sequences = all_sequences(inputs.sequences);
     task.take_all(sequences);
-    task.with_gradients = true;
     task.state_gradients = result.state.data();
     if (with_x) task.x_gradients = result.x.data();
 

@@ -222,7 +222,7 @@ void test_what_is_out_of_range_is_refused() {
     elman::PartTask<Real> part;
     part.sequences = data.order.data();
     part.count = 3;
-    part.last = 6;
+    part.window.last = 6;
     for (const elman::Truncation truncation : {elman::Truncation{-1, -1}, {2, -3}, {2, 9}}) {
         part.truncation = truncation;
         check_refused("the truncation of a part",
