@@ -160,6 +160,12 @@ def test_every_long_call_ends_with_what_the_handler_of_a_signal_raises(name):
         call()
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+def test_timed_steps_that_wait_end_with_what_the_handler_of_a_signal_raises():
+    with interrupted():  # the second step is due after an hour
+        _core.time_steps(NET._core, np.zeros((1, 16), F4), 2, 3600 * 10**9)
+
+
 def test_an_interrupted_trainer_is_as_after_its_last_update():
     data, trainer = Data(32, 100), _core.trainer(NET._core, "adam", {}, None, None, False)
     data.update(trainer)
