@@ -400,10 +400,10 @@ template <class Real>
 typename Trainer<Real>::State Trainer<Real>::state(Pause& pause) const {
     State state{{parameters(pause)}, carried_, optimizer_.updates()};
     for (const AlignedVector<Real>& moment : optimizer_.moments()) {
-        AlignedVector<Real> arena = zeros<Real>(layout().size(), pause);
+        AlignedVector<Real> arena = copy_of(moment.data(), trained_, pause);
+        grow(arena, layout().size(), pause);
         Parameters<Real> unpacked(architecture(), pause);
         if (pause.stopped()) break;
-        std::copy(moment.begin(), moment.end(), arena.begin());
         layout().unpack(arena.data(), unpacked, pause);
         state.arenas.push_back(std::move(unpacked));
     }
