@@ -35,6 +35,14 @@ def start(init, size):
     return elman.Network(input_size=1, hidden_size=size, output_size=1, seed=0, init=init)
 
 
+def use_pool(pool):
+    pool.set_state(np.zeros(H, F4))
+    pool.reset()
+    pool.get_state()
+    pool.copy()
+    pool.resize(len(pool) + 1)
+
+
 class Data:
     """Sequences, and the core's trainer for them."""
 
@@ -64,6 +72,8 @@ def calls(scale):
     none = np.empty((2**22 * scale, 0, 1), F4)
     wide = np.broadcast_to(F4(0), (2**24 * scale, 1))
     size = round(200 * scale ** (1 / 3))
+    rows = 10000 * scale
+    copied = NUMBER * rows * H  # numbers
     return {
         "call": (lambda: NET(x), w),
         "threads": (lambda: NET.run(x, threads=2), w / 2),
@@ -87,6 +97,8 @@ def calls(scale):
         "packing": (lambda: given(10 * size), 2 * NUMBER * (10 * size) ** 2),
         "activation": (lambda: _core.activate(TANH, one), 2 * NUMBER * one.size),
         "permutation": (lambda: _core.permutation(10**6 * scale, 0, 0), 10**6 * scale * NUMBER),
+        "streams": (lambda: NET.streams(rows), 3 * copied),
+        "pool": (lambda: use_pool(NET.streams(rows)), 9 * copied),
         "checks": (lambda: _core.examples(TINY._core, wide, wide, "mse", "all"), 3 * wide.size),
     }
 
@@ -142,9 +154,16 @@ def interrupted():
 def test_every_long_call_ends_with_what_the_handler_of_a_signal_raises(name):
     scales = {"checks": 2**16, "activation": 400}
     scales |= dict.fromkeys(["backward", "normal", "packing", "permutation"], 100)
+    scales |= dict.fromkeys(["streams", "pool"], 20)
     call, _ = calls(scales.get(name, 1000))[name]
     with interrupted():
         call()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+def test_timed_steps_that_wait_end_with_what_the_handler_of_a_signal_raises():
+    with interrupted():  # the second step is due after an hour
+        _core.time_steps(NET._core, np.zeros((1, 16), F4), 2, 3600 * 10**9)
 
 
 def test_an_interrupted_trainer_is_as_after_its_last_update():

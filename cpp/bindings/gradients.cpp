@@ -13,7 +13,7 @@ namespace {
 // The gradient of the start state: in the shape of the state argument, summed over broadcast axes,
 // or (S,), summed over all sequences.
 template <class Real>
-py::array start_gradient(const CheckedSequences<Real>& given, const std::vector<Real>& states,
+py::array start_gradient(const CheckedSequences<Real>& given, const AlignedVector<Real>& states,
                          Index state_size) {
     const Shape passed =
         given.state_argument().empty() ? Shape{state_size} : given.state_argument();
@@ -22,7 +22,10 @@ py::array start_gradient(const CheckedSequences<Real>& given, const std::vector<
     std::vector<bool> kept(batch.size(), false);
     for (std::size_t axis = missing; axis < batch.size(); ++axis)
         kept[axis] = passed[axis - missing] == batch[axis];
-    const std::vector<Real> sums = sum_states(states.data(), state_size, batch, kept);
+    Polled polled(work_of(static_cast<Index>(states.size()), kNumberWork));
+    const std::vector<Real> sums =
+        sum_states(states.data(), state_size, batch, kept, polled.pause());
+    polled.finish();
     return copy_array<Real>(passed, sums.data());
 }
 

@@ -57,19 +57,27 @@ py::tuple time_steps(const SharedNetwork<Real>& network, py::handle x, Index cou
     Stream<Real> stream(network);
     const std::chrono::nanoseconds period(period_ns);
     const auto nanoseconds = [](Clock::duration d) { return std::chrono::nanoseconds(d).count(); };
-    Clock::time_point due = Clock::now();
+    Clock::time_point due = Clock::now(), asked = due;
+    // The lock is kept: releasing and retaking it would show in the slowest steps.
+    const auto check_signals = [&](Clock::time_point now) {
+        if (now - asked < Pause::kInterval) return;
+        asked = now;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    };
     for (Index i = 0; i < count; ++i) {
-        // The lock is kept: releasing and retaking it would show in the slowest steps.
-        if (i % 4096 == 4095 && PyErr_CheckSignals() != 0) throw py::error_already_set();
         const Real* row = rows.data() + i % row_count * input_size;
         Clock::time_point begin = Clock::now();
-        while (begin < due) begin = Clock::now();
+        while (begin < due) {
+            check_signals(begin);
+            begin = Clock::now();
+        }
         const bool done = stream.step(row, y.data());
         const Clock::time_point end = Clock::now();
         if (!done) throw ArgumentError("x: expected finite numbers");
         from_begin[i] = nanoseconds(end - begin);
         from_due[i] = nanoseconds(end - (period_ns ? due : begin));
         due += period;
+        check_signals(end);
     }
     return py::make_tuple(service, latency);
 }

@@ -18,13 +18,13 @@ struct AnyPool {
     py::object network;       // the elman.Network
     std::vector<Index> rows;  // of the call in progress
 
+    // Without the interpreter's lock, so the network is set afterwards.
     template <class Real>
-    AnyPool(const SharedNetwork<Real>& core, py::object made_from, Index size, Nonfinite nonfinite)
-        : pool(std::in_place_type<StreamPool<Real>>, core, size, nonfinite),
-          network(std::move(made_from)) {}
+    AnyPool(const SharedNetwork<Real>& core, Index size, Nonfinite nonfinite, Pause& pause)
+        : pool(std::in_place_type<StreamPool<Real>>, core, size, nonfinite, pause) {}
     template <class Real>
-    AnyPool(StreamPool<Real>& of, py::object made_from, PoolRows of_rows)
-        : pool(std::in_place_type<StreamPool<Real>>, of, of_rows), network(std::move(made_from)) {}
+    AnyPool(StreamPool<Real>& of, PoolRows of_rows, Pause& pause)
+        : pool(std::in_place_type<StreamPool<Real>>, of, of_rows, pause) {}
 };
 
 template <class Action>
@@ -40,6 +40,17 @@ auto with_rows(AnyPool& any, py::handle given, Action action) {
         const TakenObject taken(pool.busy(), "pool");
         return action(pool, chosen.in(pool.size(), any.rows));
     });
+}
+
+template <class Real>
+Index count_of(const StreamPool<Real>& pool, const PoolRows& rows) {
+    return rows.all ? pool.size() : rows.count;
+}
+
+// The work of copying or writing the states of `count` rows.
+template <class Real>
+Index copy_work(const Network<Real>& network, Index count) {
+    return work_of(count, work_of(network.state_size(), 2 * kNumberWork));
 }
 
 // For what only changes while the interpreter's lock is held: sizes and the network.
@@ -66,7 +77,7 @@ template <class Real>
 PoolRows rows_for(AnyPool& any, const StreamPool<Real>& pool, const ChosenRows& chosen,
                   Index count) {
     const PoolRows rows = chosen.in(pool.size(), any.rows);
-    if ((rows.all ? pool.size() : rows.count) != count)
+    if (count_of(pool, rows) != count)
         throw ArgumentError("rows: the mask changed during the call");
     return rows;
 }
@@ -184,7 +195,7 @@ inline PyObject* short_pool_step(AnyPool& any, StreamPool<Real>& pool, const Ste
 #endif
     const PoolRows rows =
         call.rows == Py_None ? PoolRows() : ChosenRows(call.rows).in(pool.size(), any.rows);
-    const Index count = rows.all ? pool.size() : rows.count, shape[] = {count, outputs};
+    const Index count = count_of(pool, rows), shape[] = {count, outputs};
     if (!is_matrix<Real>(numpy, call.x, count, inputs, kReadable) ||
         work_of(count, step_work(network)) >= kShortWork)
         return nullptr;
@@ -401,9 +412,12 @@ py::array states_of(AnyPool& any, StreamPool<Real>& pool, py::handle given) {
     const ChosenRows chosen(given);
     const TakenObject taken(pool.busy(), "pool");
     const PoolRows rows = chosen.in(pool.size(), any.rows);
-    py::array array =
-        new_array<Real>({rows.all ? pool.size() : rows.count, pool.network()->state_size()});
-    pool.get_state(static_cast<Real*>(array.mutable_data()), rows);
+    const Index count = count_of(pool, rows);
+    py::array array = new_array<Real>({count, pool.network()->state_size()});
+    Real* const states = static_cast<Real*>(array.mutable_data());
+    Polled polled(copy_work(*pool.network(), count));
+    pool.get_state(states, rows, polled.pause());
+    polled.finish();
     return array;
 }
 
@@ -427,7 +441,17 @@ void set_states(AnyPool& any, StreamPool<Real>& pool, py::handle value, py::hand
     const Shape shape{chosen.count(pool.size()), size};
     const std::vector<Real> states = copy_reals<Real>(array, "state", shape, true);
     if (checked && pool.nonfinite() != Nonfinite::propagate) check_states(states, size);
-    pool.set_state(states.data(), rows_for(any, pool, chosen, shape[0]));
+    const PoolRows rows = rows_for(any, pool, chosen, shape[0]);
+    Polled polled(copy_work(*pool.network(), shape[0]));
+    pool.set_state(states.data(), rows, polled.pause());
+    polled.finish();
+}
+
+template <class Real>
+void reset_rows(StreamPool<Real>& pool, PoolRows rows) {
+    Polled polled(copy_work(*pool.network(), count_of(pool, rows)));
+    pool.reset(rows, polled.pause());
+    polled.finish();
 }
 
 // --- other calls ---
@@ -447,17 +471,41 @@ void swap_network(AnyPool& any, StreamPool<Real>& pool, const py::object& networ
 
 std::unique_ptr<AnyPool> copy_pool(AnyPool& any, py::handle rows) {
     return with_rows(any, rows, [&](auto& pool, PoolRows of_rows) {
-        return std::make_unique<AnyPool>(pool, any.network, of_rows);
+        Polled polled(copy_work(*pool.network(), count_of(pool, of_rows)));
+        auto copy = std::make_unique<AnyPool>(pool, of_rows, polled.pause());
+        polled.finish();
+        copy->network = any.network;
+        return copy;
     });
+}
+
+// Rows are swapped while the lock is held: others may look at their number.
+template <class Real>
+void resize_rows(StreamPool<Real>& pool, Index n) {
+    const TakenObject taken(pool.busy(), "pool");
+    Polled polled(copy_work(*pool.network(), n));
+    StreamPool<Real> resized(pool.network(), n, pool.nonfinite(), polled.pause());
+    resized.copy_from(pool, polled.pause());
+    polled.finish();
+    pool.swap(resized);
 }
 
 void resize_pool(AnyPool& any, py::handle given) {
     const py::object size = py::module_::import("elman._arguments").attr("size");
     const auto n = py::cast<Index>(size("n", given, 0));
-    with_pool(any, [&](auto& pool) {
-        const TakenObject taken(pool.busy(), "pool");
-        pool.resize(n);
-    });
+    with_pool(any, [&](auto& pool) { resize_rows(pool, n); });
+}
+
+template <class Real>
+std::unique_ptr<AnyPool> make_pool(const SharedNetwork<Real>& core, const py::object& network,
+                                   Index n, Nonfinite nonfinite, py::handle state) {
+    Polled polled(copy_work(*core, n));
+    auto made = std::make_unique<AnyPool>(core, n, nonfinite, polled.pause());
+    polled.finish();
+    made->network = network;
+    if (!state.is_none())
+        with_pool(*made, [&](auto& p) { set_states(*made, p, state, py::none(), false); });
+    return made;
 }
 
 void bind_pool_calls(py::class_<AnyPool>& pool);
@@ -489,13 +537,7 @@ Created by `Network.streams()`. For one thread at a time, as a stream.)");
            py::handle state) {
             const Nonfinite policy = nonfinite_from_name(nonfinite);
             return std::visit(
-                [&](const auto& core) {
-                    auto made = std::make_unique<AnyPool>(core, network, n, policy);
-                    if (!state.is_none())
-                        with_pool(*made,
-                                  [&](auto& p) { set_states(*made, p, state, py::none(), false); });
-                    return made;
-                },
+                [&](const auto& core) { return make_pool(core, network, n, policy, state); },
                 any.network);
         },
         py::arg("core"), py::arg("network"), py::arg("n"), py::arg("nonfinite"),
@@ -576,7 +618,7 @@ rows : array_like, shape (m,) or (n,), optional
         .def(
             "reset",
             [](AnyPool& any, py::handle rows) {
-                with_rows(any, rows, [](auto& p, PoolRows of_rows) { p.reset(of_rows); });
+                with_rows(any, rows, [](auto& p, PoolRows of_rows) { reset_rows(p, of_rows); });
             },
             py::arg("rows") = py::none(),
             R"(Reset some rows to the network's initial state, or to zeros.

@@ -8,7 +8,6 @@
 #include <memory>
 #include <numeric>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include "elman/random.hpp"
@@ -100,16 +99,16 @@ std::optional<Elsewhere<Real>> elsewhere_of(const py::object& compute,
     if (compute.is_none()) return std::nullopt;
     return [&](const PartTask<Real>& task, const Parameters<Real>& weights) {
         const Index size = architecture.state_size();
+        const auto [first, last, errors_from] = task.window;
         py::array_t<long long> sequences(task.count);
         std::copy_n(task.sequences, task.count, sequences.mutable_data());
         py::object truncation = py::none(), states = py::none();
         if (task.truncation.every)
             truncation = py::make_tuple(task.truncation.steps, task.truncation.every);
         if (task.states) states = copy_array<Real>({task.count, size}, task.states);
-        const py::tuple result =
-            compute(flat(weights), sequences,
-                    py::make_tuple(task.first, task.last, task.errors_from, task.kept_step),
-                    truncation, states, task.normalizer, task.with_gradients, task.keep);
+        const py::tuple result = compute(
+            flat(weights), sequences, py::make_tuple(first, last, errors_from, task.kept_step),
+            truncation, states, task.normalizer, task.with_gradients, task.keep);
         if (result.size() != 3) throw ArgumentError("compute: expected loss, gradients, states");
         Part<Real> part{py::cast<double>(result[0]), Parameters<Real>(weights.architecture()), {}};
         if (task.with_gradients)
@@ -135,7 +134,8 @@ py::tuple part_of(Trainer<Real>& trainer, const CheckedExamples<Real>& examples,
     std::vector<Real> start;
     if (!states.is_none()) start = copy_reals<Real>(states, "states", shape);
     if (!start.empty()) task.states = start.data();
-    std::tie(task.first, task.last, task.errors_from, task.kept_step) = std::tuple_cat(window);
+    task.window = {window[0], window[1], window[2]};
+    task.kept_step = window[3];
     if (truncation) task.truncation = {truncation->first, truncation->second};
     task.normalizer = normalizer;
     task.with_gradients = wanted[0];

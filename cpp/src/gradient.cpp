@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "arenas.hpp"
 #include "backpropagation.hpp"
 #include "checks.hpp"
 #include "examples.hpp"
@@ -22,15 +23,13 @@ template <class Real>
 Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task, bool with_x,
                              Index threads, Pause& pause) {
     const Sequences<Real>& inputs = task.inputs;
-    const auto zeros = [&](Index each) {
-        return std::vector<Real>(static_cast<std::size_t>(inputs.sequences * each));
-    };
+    const Index of_x = with_x ? inputs.steps * network.input_size() : 0;
     Gradients<Real> result{0, Parameters<Real>(network.architecture(), pause),
-                           zeros(network.state_size()),
-                           zeros(with_x ? inputs.steps * network.input_size() : 0)};
+                           zeros<Real>(inputs.sequences * network.state_size(), pause),
+                           zeros<Real>(inputs.sequences * of_x, pause)};
+    if (pause.stopped()) return result;
     const std::vector<Index> sequences = all_sequences(inputs.sequences);
     task.take_all(sequences);
-    task.with_gradients = true;
     task.state_gradients = result.state.data();
     if (with_x) task.x_gradients = result.x.data();
 
@@ -46,12 +45,13 @@ Gradients<Real> gradients_of(const Network<Real>& network, BatchTask<Real> task,
 // Sums the rows of `count` sequences; `rows.data` is the first row of the first one.
 template <class Real>
 void sum_rows(const SequencesView<const Real>& rows, Index first, Index count, Index size,
-              Real* sum) {
+              Real* sum, Pause& pause) {
+    if (pause.stopped()) return;
     if (count > kLeaf) {
         const Index left = left_of(leaves_of(count)) * kLeaf;
         std::vector<Real> right(static_cast<std::size_t>(size));
-        sum_rows(rows, first, left, size, sum);
-        sum_rows(rows, first + left, count - left, size, right.data());
+        sum_rows(rows, first, left, size, sum, pause);
+        sum_rows(rows, first + left, count - left, size, right.data(), pause);
         for (Index i = 0; i < size; ++i) sum[i] += right[static_cast<std::size_t>(i)];
         return;
     }
@@ -60,6 +60,7 @@ void sum_rows(const SequencesView<const Real>& rows, Index first, Index count, I
         const Real* row = rows.sequence(b).data;
         for (Index i = 0; i < size; ++i) sum[i] += row[i];
     }
+    pause.worked(count * size * kNumberWork);
 }
 
 }  // namespace
@@ -98,7 +99,7 @@ Gradients<Real> backward(const Network<Real>& network, const BackwardTask<Real>&
 
 template <class Real>
 std::vector<Real> sum_states(const Real* states, Index state_size, const std::vector<Index>& shape,
-                             const std::vector<bool>& kept) {
+                             const std::vector<bool>& kept, Pause& pause) {
     check_equal("kept", static_cast<Index>(shape.size()), static_cast<Index>(kept.size()));
     SequencesView<const Real> sums, added;  // the first row of each sum; the rows of one sum
     Index sum_count = 1, added_count = 1, stride = state_size;
@@ -112,7 +113,7 @@ std::vector<Real> sum_states(const Real* states, Index state_size, const std::ve
     sums.data = states;
     for (Index i = 0; i < sum_count; ++i) {
         added.data = sums.sequence(i).data;
-        sum_rows(added, 0, added_count, state_size, result.data() + i * state_size);
+        sum_rows(added, 0, added_count, state_size, result.data() + i * state_size, pause);
     }
     return result;
 }
@@ -128,8 +129,8 @@ template Gradients<float> backward(const Network<float>&, const BackwardTask<flo
 template Gradients<double> backward(const Network<double>&, const BackwardTask<double>&, Index,
                                     Pause&);
 template std::vector<float> sum_states(const float*, Index, const std::vector<Index>&,
-                                       const std::vector<bool>&);
+                                       const std::vector<bool>&, Pause&);
 template std::vector<double> sum_states(const double*, Index, const std::vector<Index>&,
-                                        const std::vector<bool>&);
+                                        const std::vector<bool>&, Pause&);
 
 }  // namespace elman

@@ -20,7 +20,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "elman/gradient.hpp"
+#include "elman/trainer.hpp"
 #include "leaves.hpp"
 #include "model.hpp"
 #include "timetable.hpp"
@@ -28,48 +28,35 @@
 
 namespace elman {
 
-// A range of steps; errors before `errors_from` do not count.
-struct Window {
-    Index first = 0;
-    Index last = 0;
-    Index errors_from = 0;  // relative to `first`
-};
-
-// A set of sequences and the requested results.
+// A part with its inputs, and memory for the requested results.
 template <class Real>
-struct BatchTask {
+struct BatchTask : PartTask<Real> {
     const Sequences<Real>& inputs;
     const Examples<Real>* examples = nullptr;   // errors from their loss,
     const BackwardTask<Real>* given = nullptr;  // or given errors
-    const Index* sequences = nullptr;           // (count,), in the inputs
-    Index count = 0;
-    Window window{};
-    const Real* states = nullptr;  // (count, S), or null: the network's initial state
-    double normalizer = 1;         // divides the loss
-    Truncation truncation{};       // within the window; errors_from is 0 then
-    bool with_gradients = false;
-    Real* state_gradients = nullptr;  // (count, S), or null
-    Real* x_gradients = nullptr;      // of all inputs (B, T, I), or null
-    Index kept_step = 0;              // steps of the window after which
-    Real* kept_states = nullptr;      // these states (count, S) are stored; or null
+    Real* state_gradients = nullptr;            // (count, S), or null
+    Real* x_gradients = nullptr;                // of all inputs (B, T, I), or null
+    Real* kept_states = nullptr;                // (count, S), or null
 
-    explicit BatchTask(const Examples<Real>& of) : inputs(of), examples(&of) {}
+    explicit BatchTask(const Examples<Real>& of, const PartTask<Real>& part = {})
+        : PartTask<Real>(part), inputs(of), examples(&of) {}
     explicit BatchTask(const BackwardTask<Real>& of) : inputs(of), given(&of) {}
 
     // Selects all steps of every sequence. `all` is 0 ... B-1 and must outlive the task.
     void take_all(const std::vector<Index>& all) {
-        sequences = all.data();
-        count = inputs.sequences;
-        window.last = inputs.steps;
-        states = inputs.state;
+        this->sequences = all.data();
+        this->count = inputs.sequences;
+        this->window.last = inputs.steps;
+        this->states = inputs.state;
     }
 
     // The total number of steps of the sequences in the window.
     double steps() const {
+        const auto [first, last, errors_from] = this->window;
         double sum = 0;
-        for (Index i = 0; i < count; ++i)
-            sum += static_cast<double>(std::clamp<Index>(inputs.length(sequences[i]) - window.first,
-                                                         0, window.last - window.first));
+        for (Index i = 0; i < this->count; ++i)
+            sum += static_cast<double>(
+                std::clamp<Index>(inputs.length(this->sequences[i]) - first, 0, last - first));
         return sum;
     }
 
@@ -78,7 +65,7 @@ struct BatchTask {
         BatchTask task = *this;
         task.sequences += first;
         task.count = size;
-        task.states = rows(states);
+        task.states = rows(this->states);
         task.state_gradients = rows(state_gradients);
         task.kept_states = rows(kept_states);
         return task;

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "arenas.hpp"
 #include "block.hpp"
 #include "elman/sequence.hpp"
 #include "start_state.hpp"
@@ -79,6 +80,11 @@ struct StreamPool<Real>::Worker {
 template <class Real>
 StreamPool<Real>::StreamPool(std::shared_ptr<const Network<Real>> network, Index size,
                              Nonfinite nonfinite)
+    : StreamPool(std::move(network), size, nonfinite, *std::make_unique<Pause>()) {}
+
+template <class Real>
+StreamPool<Real>::StreamPool(std::shared_ptr<const Network<Real>> network, Index size,
+                             Nonfinite nonfinite, Pause& pause)
     : network_(std::move(network)), nonfinite_(nonfinite), size_(size) {
     streamable(network_.get());
     check_at_least("size", 0, size);
@@ -86,42 +92,47 @@ StreamPool<Real>::StreamPool(std::shared_ptr<const Network<Real>> network, Index
     block_ = std::clamp<Index>(size, 1, kBlockRows);
     for (const Half& half : network_->halves())
         memory_.push_back({{}, padded<Real>(half.hidden_size), half.state, half.hidden_size});
-    make_workers(1);
+    make_workers(1, pause);
     marks_.resize(static_cast<std::size_t>(size));
-    reset({});
+    if (!pause.stopped()) reset({}, pause);
 }
 
 template <class Real>
-StreamPool<Real>::StreamPool(StreamPool& other, PoolRows rows)
-    : StreamPool(other.network_, rows.all ? other.size_ : rows.count, other.nonfinite_) {
-    other.check(rows);
-    copy_from(other, rows);
+StreamPool<Real>::StreamPool(StreamPool& other, PoolRows rows, Pause& pause)
+    : StreamPool(other.network_, rows.all ? other.size_ : rows.count, other.nonfinite_, pause) {
+    copy_rows(other, rows, other.check(rows), pause);
 }
 
 template <class Real>
 StreamPool<Real>::~StreamPool() = default;
 
-// Copies the states of these rows to the first ones of this pool.
+// Copies the states of the first `count` of these rows to the first ones of this pool.
 template <class Real>
-void StreamPool<Real>::copy_from(StreamPool& other, PoolRows rows) {
-    const Index count = rows.all ? std::min(size_, other.size_) : rows.count;
-    for (std::size_t h = 0; h < memory_.size(); ++h)
-        for (Index i = 0; i < count; ++i)
-            std::copy_n(other.memory_[h].column(other.now_ + rows.row(i)), memory_[h].stride,
-                        memory_[h].column(now_ + i));
+void StreamPool<Real>::copy_rows(StreamPool& other, PoolRows rows, Index count, Pause& pause) {
+    for (std::size_t h = 0; h < memory_.size(); ++h) {
+        const Index stride = memory_[h].stride;
+        in_pieces(count, stride * kNumberWork, pause, [&](Index first, Index last) {
+            for (Index i = first; i < last; ++i)
+                std::copy_n(other.memory_[h].column(other.now_ + rows.row(i)), stride,
+                            memory_[h].column(now_ + i));
+        });
+    }
 }
 
 template <class Real>
-void StreamPool<Real>::resize(Index size) {
-    StreamPool resized(network_, size, nonfinite_);
-    resized.copy_from(*this, {});
-    std::swap(size_, resized.size_);
-    std::swap(block_, resized.block_);
-    std::swap(now_, resized.now_);
-    memory_.swap(resized.memory_);
-    workers_.swap(resized.workers_);
-    marks_.swap(resized.marks_);
-    std::swap(mark_, resized.mark_);
+void StreamPool<Real>::copy_from(StreamPool& other, Pause& pause) {
+    copy_rows(other, {}, std::min(size_, other.size_), pause);
+}
+
+template <class Real>
+void StreamPool<Real>::swap(StreamPool& other) noexcept {
+    std::swap(size_, other.size_);
+    std::swap(block_, other.block_);
+    std::swap(now_, other.now_);
+    memory_.swap(other.memory_);
+    workers_.swap(other.workers_);
+    marks_.swap(other.marks_);
+    std::swap(mark_, other.mark_);
 }
 
 template <class Real>
@@ -137,11 +148,9 @@ void StreamPool<Real>::set_network(std::shared_ptr<const Network<Real>> network)
 
 // Makes the scratch of at least `count` threads.
 template <class Real>
-void StreamPool<Real>::make_workers(Index count) {
+void StreamPool<Real>::make_workers(Index count, Pause& pause) {
     const Index columns = 2 * size_ + count * block_;
-    for (Memory& memory : memory_)
-        if (static_cast<Index>(memory.numbers.size()) < columns * memory.stride)
-            memory.numbers.resize(static_cast<std::size_t>(columns * memory.stride));
+    for (Memory& memory : memory_) grow(memory.numbers, columns * memory.stride, pause);
     while (static_cast<Index>(workers_.size()) < count)
         workers_.push_back(std::make_unique<Worker>(*network_, block_));
 }
@@ -182,32 +191,39 @@ void StreamPool<Real>::mark(const PoolRows& rows) {
 
 // --- the states ---
 
+// Starts these rows in the states `given` (count, state_size), or null: in the network's initial
+// state. As in a step, they are first written to the columns of the next step.
 template <class Real>
-void StreamPool<Real>::start_row(Index row, const Real* given) noexcept {
-    for (Memory& memory : memory_)
-        start_state(given, network_->initial_state(), memory.state, memory.size,
-                    memory.column(now_ + row));
+void StreamPool<Real>::start(const Real* given, const PoolRows& rows, Index count, Pause& pause) {
+    const Index size = network_->state_size();
+    in_pieces(count, size * kNumberWork, pause, [&](Index first, Index last) {
+        for (Index i = first; i < last; ++i)
+            for (Memory& memory : memory_)
+                start_state(given ? given + i * size : nullptr, network_->initial_state(),
+                            memory.state, memory.size, memory.column(size_ - now_ + i));
+    });
+    if (!pause.stopped()) commit(rows.all ? nullptr : rows.indices, count);
 }
 
 template <class Real>
-void StreamPool<Real>::get_state(Real* states, PoolRows rows) {
+void StreamPool<Real>::get_state(Real* states, PoolRows rows, Pause& pause) {
     const Index count = check(rows), size = network_->state_size();
     for (Memory& memory : memory_)
-        for (Index i = 0; i < count; ++i)
-            copy_row<Real>(memory.column(now_ + rows.row(i)), 1, states + i * size + memory.state,
-                           1, memory.size);
+        in_pieces(count, memory.size * kNumberWork, pause, [&](Index first, Index last) {
+            for (Index i = first; i < last; ++i)
+                std::copy_n(memory.column(now_ + rows.row(i)), memory.size,
+                            states + i * size + memory.state);
+        });
 }
 
 template <class Real>
-void StreamPool<Real>::set_state(const Real* states, PoolRows rows) {
-    const Index count = check(rows), size = network_->state_size();
-    for (Index i = 0; i < count; ++i) start_row(rows.row(i), states + i * size);
+void StreamPool<Real>::set_state(const Real* states, PoolRows rows, Pause& pause) {
+    start(states, rows, check(rows), pause);
 }
 
 template <class Real>
-void StreamPool<Real>::reset(PoolRows rows) {
-    const Index count = check(rows);
-    for (Index i = 0; i < count; ++i) start_row(rows.row(i), nullptr);
+void StreamPool<Real>::reset(PoolRows rows, Pause& pause) {
+    start(nullptr, rows, check(rows), pause);
 }
 
 template <class Real>
@@ -312,7 +328,8 @@ inline void StreamPool<Real>::advance(const Call& call, Index threads, Pause& pa
     };
     const Index useful = useful_threads(threads, blocks, count * work);
     if (useful == 1) return part(0, blocks, 0, Poll(pause));
-    make_workers(useful);
+    make_workers(useful, pause);
+    if (pause.stopped()) return;
     Team team(useful);
     const Index parts = team.size();
     const auto share = [&](Index i) {
@@ -362,17 +379,17 @@ Real* StreamPool<Real>::gather(Memory& memory, const Index* rows, Index count,
     return to.data;
 }
 
-// Makes the next states of the call's rows the current ones. (Block by block, with the states
-// before kept to be put back: 1.00 times as long.)
+// Makes the next states of these rows, null: all, the current ones. (Block by block, with the
+// states before kept to be put back: 1.00 times as long.)
 template <class Real>
-inline void StreamPool<Real>::commit(const Call& call) noexcept {
-    if (!call.rows) {
+inline void StreamPool<Real>::commit(const Index* rows, Index count) noexcept {
+    if (!rows) {
         now_ = size_ - now_;
         return;
     }
     for (Memory& memory : memory_)
-        network_->kernels().scatter({memory.column(size_ - now_), memory.stride}, call.rows,
-                                    call.count, {memory.column(now_), memory.stride});
+        network_->kernels().scatter({memory.column(size_ - now_), memory.stride}, rows, count,
+                                    {memory.column(now_), memory.stride});
 }
 
 template <class Real>
@@ -387,7 +404,7 @@ bool StreamPool<Real>::step(const Rows<const Real>& x, const Rows<Real>& y, cons
     if (nonfinite_ == Nonfinite::raise && refuses(call, pause)) return false;
     advance(call, threads, pause);
     if (pause.stopped()) return false;
-    commit(call);
+    commit(call.rows, count);
     return true;
 }
 
@@ -403,8 +420,10 @@ bool StreamPool<Real>::run(const SequencesView<const Real>& x, const SequencesVi
         return false;
     std::vector<unsigned char> mask;
     if (nonfinite_ == Nonfinite::hold) mask = mask_of(x, steps, lengths, count, pause);
-    std::vector<Real> states(static_cast<std::size_t>(count * size)), next(states.size());
-    get_state(states.data(), rows);
+    AlignedVector<Real> states = zeros<Real>(2 * count * size, pause);
+    if (pause.stopped()) return false;
+    Real* const next = states.data() + count * size;
+    get_state(states.data(), rows, pause);
 
     SequenceTask<Real> task;
     task.sequences = count;
@@ -412,18 +431,20 @@ bool StreamPool<Real>::run(const SequencesView<const Real>& x, const SequencesVi
     task.x = x;
     task.output = y;
     task.state = states.data();
-    task.final_state = next.data();
+    task.final_state = next;
     task.lengths = mask.empty() ? lengths : nullptr;
     task.mask = mask.empty() ? nullptr : mask.data();
     task.hold_outputs = true;
     run_sequences(*network_, task, threads, pause);
-    if (pause.stopped()) return false;
-    for (Index i = 0; i < count; ++i) {
-        for (Index step = task.mask && lengths ? lengths[i] : steps; step < steps; ++step)
-            zero_row(y.sequence(i).row(step), y.stride, network_->output_size());
-        start_row(rows.row(i), next.data() + i * size);
-    }
-    return true;
+    const Index output_size = network_->output_size();
+    for (Index i = 0; task.mask && lengths && i < count && !pause.stopped(); ++i)
+        in_pieces(steps - lengths[i], output_size * kNumberWork, pause,
+                  [&](Index first, Index last) {
+                      for (Index step = lengths[i] + first; step < lengths[i] + last; ++step)
+                          zero_row(y.sequence(i).row(step), y.stride, output_size);
+                  });
+    if (!pause.stopped()) start(next, rows, count, pause);
+    return !pause.stopped();
 }
 
 template class StreamPool<float>;

@@ -68,27 +68,10 @@ PartTask<Real> task_of_part(const TrainingTask<Real>& task, const Index* sequenc
     PartTask<Real> part;
     part.sequences = sequences;
     part.count = count;
-    part.first = place.window.first;
-    part.last = place.window.last;
-    part.errors_from = place.window.errors_from;
+    part.window = place.window;
     part.kept_step = place.next;
     if (!windows_of(task.examples, task.truncation).every) part.truncation = task.truncation;
     return part;
-}
-
-// A part as a task of Backpropagation, without memory for states.
-template <class Real>
-BatchTask<Real> batch_of(const Examples<Real>& examples, const PartTask<Real>& part) {
-    BatchTask<Real> batch(examples);
-    batch.sequences = part.sequences;
-    batch.count = part.count;
-    batch.window = {part.first, part.last, part.errors_from};
-    batch.kept_step = part.kept_step;
-    batch.truncation = part.truncation;
-    batch.states = part.states;
-    batch.normalizer = part.normalizer;
-    batch.with_gradients = part.with_gradients;
-    return batch;
 }
 
 template <class Real>
@@ -246,7 +229,7 @@ bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Pro
         part.normalizer = weight > 0 ? weight : 1;
         part.with_gradients = weight > 0;
         part.keep = keep;
-        BatchTask<Real> window = batch_of(task.examples, part);
+        BatchTask<Real> window(task.examples, part);
         window.state_gradients = data_of(state_gradients);
         window.kept_states = data_of(kept);
         loss = task.elsewhere ? run_elsewhere(part, kept, *task.elsewhere, progress.pause)
@@ -289,19 +272,21 @@ Part<Real> Trainer<Real>::part(const Examples<Real>& examples, const PartTask<Re
                                const Parameters<Real>& weights, Index threads, Pause& pause) {
     check(examples, architecture(), task.sequences, task.count, pause);
     check_at_least("threads", 1, threads);
-    check_within("last", 0, examples.steps, task.last);
-    check_within("first", 0, task.last, task.first);
-    check_within("errors_from", 0, task.last - task.first, task.errors_from);
-    check_within("kept_step", 0, task.last - task.first, task.kept_step);
+    const auto [first, last, errors_from] = task.window;
+    check_within("last", 0, examples.steps, last);
+    check_within("first", 0, last, first);
+    check_within("errors_from", 0, task.truncation.every > 0 ? 0 : last - first, errors_from);
+    check_within("kept_step", 0, last - first, task.kept_step);
     check_equal("weights", network_->parameters().size(), weights.size());
     check_positive("normalizer", task.normalizer);
+    check(task.truncation);
     const auto numbers = static_cast<std::size_t>(task.count * architecture().state_size());
     Part<Real> part{0, Parameters<Real>(architecture(), pause),
                     std::vector<Real>(task.keep ? numbers : 0)};
     if (pause.stopped()) return part;
     layout().pack(weights, weights_.data(), pause);
     std::vector<Real> state_gradients(settings_.train_initial_state && !task.states ? numbers : 0);
-    BatchTask<Real> batch = batch_of(examples, task);
+    BatchTask<Real> batch(examples, task);
     batch.state_gradients = data_of(state_gradients);
     batch.kept_states = data_of(part.states);
     Team team = backpropagation_->team(threads, batch);
@@ -378,13 +363,13 @@ double Trainer<Real>::loss(const Examples<Real>& examples, Index threads, Pause&
     PartTask<Real> all;
     all.sequences = sequences.data();
     all.count = examples.sequences;
-    all.last = examples.steps;
+    all.window.last = examples.steps;
     all.states = examples.state;
     all.normalizer = total_weight(examples, pause);
     all.with_gradients = false;
     std::vector<Real> none;
     if (elsewhere) return run_elsewhere(all, none, *elsewhere, pause);
-    const BatchTask<Real> batch = batch_of(examples, all);
+    const BatchTask<Real> batch(examples, all);
     Team team = backpropagation_->team(threads, batch);
     return backpropagation_->run(batch, team, pause);
 }
@@ -415,10 +400,10 @@ template <class Real>
 typename Trainer<Real>::State Trainer<Real>::state(Pause& pause) const {
     State state{{parameters(pause)}, carried_, optimizer_.updates()};
     for (const AlignedVector<Real>& moment : optimizer_.moments()) {
-        AlignedVector<Real> arena = zeros<Real>(layout().size(), pause);
+        AlignedVector<Real> arena = copy_of(moment.data(), trained_, pause);
+        grow(arena, layout().size(), pause);
         Parameters<Real> unpacked(architecture(), pause);
         if (pause.stopped()) break;
-        std::copy(moment.begin(), moment.end(), arena.begin());
         layout().unpack(arena.data(), unpacked, pause);
         state.arenas.push_back(std::move(unpacked));
     }

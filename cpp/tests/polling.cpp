@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "elman/pool.hpp"
 #include "elman/stream.hpp"
 #include "elman/threads.hpp"
 #include "elman/trainer.hpp"
@@ -147,6 +148,31 @@ void test_stream() {
     });
 }
 
+// Rows are made, copied, read and set: nothing to multiply.
+void test_pool() {
+    using Pool = elman::StreamPool<float>;
+    const auto network = network_of(elman::Direction::forward);
+    constexpr auto raise = elman::Nonfinite::raise;
+    const Index size = network->state_size(), rows = kWork / elman::kNumberWork / size;
+    const double work = times(rows * size, elman::kNumberWork);
+    Pool pool(network, rows);
+    Numbers states(static_cast<std::size_t>(rows * size), 0.5f);
+    check_polled("StreamPool", 3 * work, [&](Pause& pause) { Pool(network, rows, raise, pause); });
+    check_polled("a copy of a pool", 3 * work, [&](Pause& pause) { Pool(pool, {}, pause); });
+    check_polled("set_state", work,
+                 [&](Pause& pause) { pool.set_state(states.data(), {}, pause); });
+    check_polled("get_state", work,
+                 [&](Pause& pause) { pool.get_state(states.data(), {}, pause); });
+    check_polled("reset", work, [&](Pause& pause) { pool.reset({}, pause); });
+    const Numbers x(kSize, 0.5f);
+    Numbers y(kSize);
+    check_polled("StreamPool::run", 4 * work, [&](Pause& pause) {
+        const bool done = pool.run({x.data(), {rows}, {0}, 0, 1}, {y.data(), {rows}, {0}, 0, 1}, 1,
+                                   nullptr, {}, 1, pause);
+        check(done == !pause.stopped(), "run says whether it was stopped");
+    });
+}
+
 void test_initialization() {
     const auto start = [](const elman::Initialization& initialization, Index size) {
         return [&initialization, size](Pause& pause) {
@@ -194,6 +220,7 @@ void test_gradients(const std::shared_ptr<const Network>& network,
     task.steps = examples.steps;
     task.x = examples.x;
     task.dL_dy = examples.targets;
+    task.with_x = true;
     check_call("backward", 3 * forward,
                [&](Pause& pause) { backward(*network, task, threads, pause); });
 }
@@ -266,6 +293,7 @@ int main() {
     }
     test_many_lengths();
     test_stream();
+    test_pool();
     test_initialization();
     test_trainer();
     test_training();

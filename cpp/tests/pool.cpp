@@ -54,7 +54,7 @@ struct Calls {
 template <class Real>
 Numbers<Real> states_of(StreamPool<Real>& pool) {
     Numbers<Real> states(static_cast<std::size_t>(pool.size() * pool.network()->state_size()));
-    pool.get_state(states.data(), {});
+    pool.get_state(states.data(), {}, never());
     return states;
 }
 
@@ -70,7 +70,7 @@ void test_allocations(const std::shared_ptr<const elman::Network<Real>>& network
         elman::Pause pause;
         done = calls.step(pool, {}, pause) && done;
         done = calls.step(pool, {rows.data(), Index(rows.size())}, pause) && done;
-        pool.reset({rows.data(), 5});
+        pool.reset({rows.data(), 5}, never());
     }
     const long allocations = memory::allocations() - before;
     check(allocations == 0, title + ": steps and resets allocate nothing");
@@ -107,6 +107,7 @@ void test_atomic(const std::shared_ptr<const elman::Network<Real>>& network,
     StreamPool<Real> pool(network, kRows);
     Calls<Real> calls(*network);
     const std::vector<Index> rows = some_rows();
+    const Numbers<Real> given(static_cast<std::size_t>(kRows * network->state_size()), Real(1));
     for (const PoolRows& of_rows : {PoolRows(), PoolRows(rows.data(), Index(rows.size()))}) {
         check(calls.step(pool, of_rows, never()), title + ": a step is done");
         const Numbers<Real> before = states_of(pool);
@@ -114,6 +115,9 @@ void test_atomic(const std::shared_ptr<const elman::Network<Real>>& network,
         while (!stopped.stopped()) stopped.look();
         check(!calls.step(pool, of_rows, stopped) && states_of(pool) == before,
               title + ": a stopped step advances no row");
+        pool.set_state(given.data(), of_rows, stopped);
+        pool.reset(of_rows, stopped);
+        check(states_of(pool) == before, title + ": a stopped call sets no state");
         Real& last = calls.x[rows.size() * static_cast<std::size_t>(calls.inputs) - 1];
         const Real good = std::exchange(last, std::numeric_limits<Real>::infinity());
         const Numbers<Real> y = calls.y;

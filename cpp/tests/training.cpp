@@ -219,6 +219,15 @@ void test_what_is_out_of_range_is_refused() {
     refused("too few rates", [](auto& task) { task.updates = 1; });
     refused("truncation", [](auto& task) { task.truncation = {2, 3}; });
     refused("sequences", [](auto& task) { task.count = -1; });
+    elman::PartTask<Real> part;
+    part.sequences = data.order.data();
+    part.count = 3;
+    part.window.last = 6;
+    for (const elman::Truncation truncation : {elman::Truncation{-1, -1}, {2, -3}, {2, 9}}) {
+        part.truncation = truncation;
+        check_refused("the truncation of a part",
+                      [&] { trainer.part(data.examples, part, net->parameters(), 1, pause); });
+    }
     data.order[1] = 3;
     check_refused("an index", [&] { trainer.train(data.task(3, {}), pause); });
     data.order[1] = 1;
@@ -434,7 +443,7 @@ void test_errors_from_outside_have_the_bits_of_a_loss() {
     const auto found = backward(*net, task, 1, pause);
     check(same(expected.parameters, found.parameters) && expected.state == found.state,
           "gradients from given derivatives");
-    check(elman::sum_states(found.state.data(), net->state_size(), {4}, {false}) ==
+    check(elman::sum_states(found.state.data(), net->state_size(), {4}, {false}, never()) ==
               std::vector<Real>(expected.parameters.find("initial_state"),
                                 expected.parameters.find("initial_state") + net->state_size()),
           "the gradient of the initial state is the sum over the sequences");
@@ -445,7 +454,7 @@ void test_states_are_summed_in_leaves_and_trees() {
     std::vector<float> states(40, 0x1p-24f);
     states[0] = states[16] = states[32] = 1;
     const auto sums = [&](const std::vector<Index>& shape, const std::vector<bool>& kept) {
-        return elman::sum_states(states.data(), 1, shape, kept);
+        return elman::sum_states(states.data(), 1, shape, kept, never());
     };
     check(sums({40}, {false}) == std::vector<float>{3}, "40 = (16 + 16) + 8 in one sum");
     check(sums({40}, {true}) == states, "every axis kept");

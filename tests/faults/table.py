@@ -342,7 +342,7 @@ CORE = [
         "pool",
         "if (pause.stopped()) return false;",
         "static_cast<void>(0);",
-        "if (pause.stopped()) return false;\n    commit(call);",
+        "if (pause.stopped()) return false;\n    commit(call.rows, count);",
     ),
     Fault(
         "interrupted call",

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "elman/activation.hpp"
+#include "elman/aligned.hpp"
 #include "elman/network.hpp"
 #include "elman/pause.hpp"
 #include "elman/sequence.hpp"
@@ -83,8 +84,8 @@ struct Gradients {
     double loss;                  // 0 if computed outside
     Parameters<Real> parameters;  // zero for scaling; the gradient of the initial state is
                                   // the sum over the sequences that start from it
-    std::vector<Real> state;      // (B, S), for the state each sequence starts from
-    std::vector<Real> x;          // (B, T, I), if requested; 0 for padding
+    AlignedVector<Real> state;    // (B, S), for the state each sequence starts from
+    AlignedVector<Real> x;        // (B, T, I), if requested; 0 for padding
 };
 
 // All of these throw std::invalid_argument for values out of range, missing arrays, a loss that
@@ -112,8 +113,9 @@ Gradients<Real> backward(const Network<Real>& network, const BackwardTask<Real>&
 // Sums gradients (B, state_size) of states over the batch axes that are not kept; the last axis is
 // fastest. 16 sequences at a time are summed in one chain, then as a binary tree, by their index
 // within one sum. Returns the rows of the kept axes in order; one row if no axis is kept.
+// Unspecified if the pause was stopped.
 template <class Real>
 std::vector<Real> sum_states(const Real* states, Index state_size, const std::vector<Index>& shape,
-                             const std::vector<bool>& kept);
+                             const std::vector<bool>& kept, Pause& pause);
 
 }  // namespace elman

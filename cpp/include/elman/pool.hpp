@@ -34,7 +34,8 @@ struct PoolRows {
 };
 
 // All functions throw std::invalid_argument for indices out of range or given twice, and
-// std::bad_alloc, with nothing changed.
+// std::bad_alloc, with nothing changed. Nothing changes if the pause is stopped either, other than
+// what is returned.
 template <class Real>
 class StreamPool {
   public:
@@ -43,7 +44,10 @@ class StreamPool {
     // address space holds.
     StreamPool(std::shared_ptr<const Network<Real>> network, Index size,
                Nonfinite nonfinite = Nonfinite::raise);
-    StreamPool(StreamPool& other, PoolRows rows);  // copies the states of these rows
+    // Discard the pool if the pause was stopped.
+    StreamPool(std::shared_ptr<const Network<Real>> network, Index size, Nonfinite nonfinite,
+               Pause& pause);
+    StreamPool(StreamPool& other, PoolRows rows, Pause& pause);  // copies the states of these rows
     StreamPool& operator=(const StreamPool&) = delete;
     ~StreamPool();
 
@@ -75,12 +79,14 @@ class StreamPool {
     const Refused& refused() const noexcept { return refused_; }
 
     // The states after the last step, (m, state_size).
-    void get_state(Real* states, PoolRows rows);
-    void set_state(const Real* states, PoolRows rows);
-    void reset(PoolRows rows);  // to the network's initial state
+    void get_state(Real* states, PoolRows rows, Pause& pause);
+    void set_state(const Real* states, PoolRows rows, Pause& pause);
+    void reset(PoolRows rows, Pause& pause);  // to the network's initial state
 
-    // Keeps the first rows; new ones start in the network's initial state.
-    void resize(Index size);
+    // To change the number of rows: copies the states of the first rows of another pool of the same
+    // network, as many as both have, and exchanges all rows with it.
+    void copy_from(StreamPool& other, Pause& pause);
+    void swap(StreamPool& other) noexcept;
 
     // Continues with another network of the same sizes. Throws std::invalid_argument for others,
     // for null, and for a network that does not run forward.
@@ -115,9 +121,9 @@ class StreamPool {
     Index check(const PoolRows& rows);
     void mark(const PoolRows& rows);
     [[gnu::noinline, gnu::cold]] void refuse_row(Index row) const;
-    void copy_from(StreamPool& other, PoolRows rows);
-    void start_row(Index row, const Real* given) noexcept;
-    void make_workers(Index count);
+    void copy_rows(StreamPool& other, PoolRows rows, Index count, Pause& pause);
+    void start(const Real* given, const PoolRows& rows, Index count, Pause& pause);
+    void make_workers(Index count, Pause& pause);
     [[gnu::noinline, gnu::cold]] void refuse_sample(Rows<const Real> x, Index i, Index row,
                                                     Index step) noexcept;
     bool refuses(const Call& call, Index first, Index last) noexcept;
@@ -129,7 +135,7 @@ class StreamPool {
     void advance(const Call& call, Index threads, Pause& pause);
     void advance_block(const Call& call, Index first, Index count, Index worker) noexcept;
     Real* gather(Memory& memory, const Index* rows, Index count, Index worker) noexcept;
-    void commit(const Call& call) noexcept;
+    void commit(const Index* rows, Index count) noexcept;
 
     std::shared_ptr<const Network<Real>> network_;
     const Nonfinite nonfinite_;

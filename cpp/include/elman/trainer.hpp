@@ -22,19 +22,25 @@ struct TrainerSettings {
     bool train_initial_state = false;
 };
 
+// A range of steps; errors before `errors_from` do not count.
+struct Window {
+    Index first = 0;
+    Index last = 0;
+    Index errors_from = 0;  // relative to `first`
+};
+
 // Some sequences of a minibatch over a window of steps: what one update needs, or a part of it.
 template <class Real>
 struct PartTask {
     const Index* sequences = nullptr;  // (count,), each 0 ... B-1
     Index count = 0;
-    Index first = 0, last = 0;     // the window
-    Index errors_from = 0;         // relative to `first`; errors before it do not count
-    Index kept_step = 0;           // the steps of the window after which states are kept
-    Truncation truncation{};       // within the window
+    Window window{};
+    Truncation truncation{};       // within the window; errors_from is 0 then
     const Real* states = nullptr;  // (count, S), or null: the initial state
     double normalizer = 1;         // divides the loss
     bool with_gradients = true;
-    bool keep = false;
+    bool keep = false;    // the states after
+    Index kept_step = 0;  // this step of the window
 };
 
 template <class Real>
