@@ -394,6 +394,22 @@ def test_a_callback_is_given_the_trainer_and_may_set_its_learning_rate(x, y):
     assert networks[2] == result.network != networks[1]
 
 
+def test_a_function_that_a_callback_sets_as_learning_rate_is_kept_in_a_checkpoint(x, y, tmp_path):
+    def decay(record, trainer):
+        trainer.learning_rate = lambda updates: 0.01 * max(0, 1 - record.epoch / 4)
+
+    whole = train(x, y, epochs=6, callback=decay)
+    assert whole.history.learning_rate[4:] == [0, 0]
+    for epochs in (2, 5, 6):
+        result = train(x, y, epochs=epochs, callback=decay, checkpoint=tmp_path / "c")
+    assert_same(result, whole)
+
+
+def test_train_takes_no_function_as_learning_rate(x, y):
+    with pytest.raises(elman.ArgumentTypeError, match=r"^learning_rate: .*function: use schedule="):
+        train(x, y, learning_rate=lambda updates: 0.1)
+
+
 def test_a_learning_rate_that_was_set_is_kept_in_a_checkpoint(x, y, tmp_path):
     def halve(record, trainer):
         trainer.learning_rate /= 2

@@ -186,7 +186,7 @@ def _check_progress(progress: Json, tensors: dict[str, Array]) -> None:
     if type(updates) is not int or not 0 <= updates < 2**53:
         raise ModelFormatError(f"progress: expected a count of updates, got {show(updates)}")
     rate = progress["learning_rate"]
-    if type(rate) is not float or not 0 < rate < math.inf:
+    if type(rate) is not float or not 0 <= rate < math.inf:
         raise ModelFormatError(f"progress: expected a learning rate, got {show(rate)}")
     if best is not None and (type(best) is not int or not 1 <= best <= done):
         raise ModelFormatError(

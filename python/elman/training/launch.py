@@ -220,6 +220,10 @@ def launch(
     shown = _arguments.flag("progress", progress)
     if _arguments.flag("train_initial_state", train_initial_state) and state is not None:
         raise ArgumentError("state: expected None with train_initial_state, got a state")
+    if callable(learning_rate):  # which a Trainer takes, for updates of its own
+        raise ArgumentTypeError(
+            f"learning_rate: expected a number, got {_arguments.kind(learning_rate)}: use schedule="
+        )
     trainer = make(
         net,
         loss=loss,

@@ -320,7 +320,7 @@ class Trainer:
         updates = _arguments.size(_UPDATES, _scalar(arrays, _UPDATES), least=0)
         rate: Rate = self._learning_rate
         if _LEARNING_RATE in arrays and not callable(rate):
-            rate = _arguments.number(_LEARNING_RATE, _scalar(arrays, _LEARNING_RATE))
+            rate = _arguments.number(_LEARNING_RATE, _scalar(arrays, _LEARNING_RATE), zero=True)
         own = {name: a for name, a in arrays.items() if name not in (_UPDATES, _LEARNING_RATE)}
         self._core.restore(own, updates)
         self._learning_rate = rate
