@@ -13,7 +13,7 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import _container, _files, _structure
+from elman import _container, _files, _format, _structure
 from elman._container import show
 from elman._format import DTYPES
 from elman.errors import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Path = str | os.PathLike[str]
     Json = dict[str, Any]
 
-FORMAT = "elman-checkpoint"
+FORMAT = _format.CHECKPOINT
 FORMAT_VERSION = "1"
 
 _HISTORY = {"history.loss", "history.validation_loss", "history.learning_rate"}
