@@ -92,6 +92,7 @@ SIZES = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": 0}
         ({"input_mean": [1e39] * 3}, ArgumentError, r"input_mean: .*inf"),
         ({"metadata": {"a": 1}}, TypeError, r"metadata: .*'a': 1"),
         ({"metadata": {1: "a"}}, TypeError, r"metadata: .*1: 'a'"),
+        ({"hidden_size": 4, "num_layers": 10**9}, LimitError, "num_layers: expected at most"),
         ({"metadata": 3}, TypeError, r"metadata: .*int"),
         ({"metadata": "about"}, TypeError, r"metadata: .*str"),
     ],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any, TypeAlias
 
+    import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from elman.activation import Activation
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     LayerActivation: TypeAlias = str | Activation | tuple[str | Activation, str | Activation]
     CoreActivation: TypeAlias = tuple[str, float | None, float | None, float | None]
     ReadoutWeights: TypeAlias = tuple[ArrayLike, ArrayLike | None]
+
+_MOST_LAYERS = 100_000  # a longer list of sizes takes time and memory, and is a mistake
 
 
 def integer(argument: str, value: object) -> int:
@@ -45,6 +48,12 @@ def size(argument: str, value: object, least: int = 1) -> int:
     if number >= 2**63:
         raise LimitError(f"{argument}: expected less than 2**63, got {show(number)}")
     return number
+
+
+def too_many(argument: str, rows: int, size: int, dtype: np.dtype[Any]) -> str:
+    """Return the message for rows of this size that do not fit in memory, with their bytes."""
+    total = rows * size * dtype.itemsize
+    return f"{argument}: expected rows that fit in memory, got {rows:,} of {size} = {total:,} bytes"
 
 
 def processors() -> int:
@@ -119,6 +128,8 @@ def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int | None) -> li
     """Return the sizes of the layers."""
     if hasattr(hidden_size, "__index__"):
         count = 1 if num_layers is None else size("num_layers", num_layers)
+        if count > _MOST_LAYERS:
+            raise LimitError(f"num_layers: expected at most {_MOST_LAYERS:,}, got {show(count)}")
         return [size("hidden_size", hidden_size)] * count
     sizes = listed("hidden_size", hidden_size, "an integer or a sequence of them")
     if not sizes:

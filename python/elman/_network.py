@@ -18,13 +18,7 @@ from elman import (
 )
 from elman._parameters import Parameters
 from elman._run import Run
-from elman.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    LimitError,
-    ModelFormatError,
-    ShapeError,
-)
+from elman.errors import ArgumentError, ArgumentTypeError, LimitError, ModelFormatError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -478,7 +472,7 @@ class Network(Parameters):
         Raises
         ------
         ArgumentError, LimitError
-            As for `stream`; if `n` is negative, or more rows than memory can address.
+            As for `stream`; if `n` is negative, or the states of the rows do not fit in memory.
 
         Examples
         --------
@@ -490,7 +484,11 @@ class Network(Parameters):
         >>> bool((np.stack(steps, axis=1) == net(x)).all())
         True
         """
-        pool = _core.streams(self._core, self, _arguments.size("n", n, 0), nonfinite)
+        count = _arguments.size("n", n, 0)
+        try:
+            pool = _core.streams(self._core, self, count, nonfinite)
+        except MemoryError:
+            raise LimitError(_arguments.too_many("n", count, self.state_size, self.dtype)) from None
         if state is not None:
             pool.state = state
         return pool
