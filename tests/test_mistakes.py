@@ -141,6 +141,31 @@ def test_sequences_of_different_lengths_without_the_axis_of_features():
             call(x)
 
 
+def _object_array(parts):
+    array = np.empty(len(parts), object)
+    array[:] = parts
+    return array
+
+
+@pytest.mark.parametrize(
+    ("form", "remedy"),
+    [
+        (_object_array, "list(x)"),
+        (lambda parts: map(np.asarray, parts), "list(x)"),
+        (lambda parts: [part.tolist() for part in parts], "[np.asarray(part) for part in x]"),
+    ],
+)
+def test_several_sequences_in_another_form_than_a_list_of_arrays(form, remedy):
+    parts, network = [X[0], X[1, :5]], net()
+    for call in (network, network.run):
+        x = form(parts)
+        with pytest.raises((elman.ShapeError, elman.DTypeError), match=r"^x: expected ") as caught:
+            call(x)
+        assert str(caught.value).endswith(f": for several sequences use {remedy}")
+        both = network(eval(remedy, {"x": x, "np": np}))
+        assert [y.tobytes() for y in both] == [network(part).tobytes() for part in parts]
+
+
 def test_other_forms_of_inputs():
     for call in calls(net()):
         with pytest.raises(elman.ShapeError, match=r"use x\.swapaxes\(-1, -2\)$"):

@@ -468,6 +468,8 @@ def test_split_state_gives_the_states_of_each_layer_and_direction(rng, direction
         assert all(np.shares_memory(part, state) for part in parts)
     with pytest.raises(elman.ShapeError, match=r"^state: expected \(..., \d+\), got \(3,\)"):
         net.split_state(np.ones(3))
+    with pytest.raises(elman.DTypeError, match=r"^state: expected real numbers, got dtype <U1"):
+        net.split_state(np.full(net.state_size, "a"))
 
 
 def test_use_isa_chooses_a_set_for_a_block_of_code():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     CoreActivation: TypeAlias = tuple[str, float | None, float | None, float | None]
     ReadoutWeights: TypeAlias = tuple[ArrayLike, ArrayLike | None]
 
+UNUSABLE = (ShapeError, DTypeError)  # the errors of an array
 _MOST_LAYERS = 100_000  # a longer list of sizes takes time and memory, and is a mistake
 
 
@@ -342,10 +343,12 @@ def array(argument: str, values: ArrayLike) -> Array:
     return np.asarray(given)
 
 
-def explained(error: ShapeError, x: object, input_size: int) -> ShapeError:
+def explained(
+    error: ShapeError | DTypeError, x: object, input_size: int
+) -> ShapeError | DTypeError:
     """Return an error of x with a remedy, if one is known."""
     said = str(error)
-    return ShapeError(said + (inputs_remedy(x, input_size) if said.startswith("x: ") else ""))
+    return type(error)(said + (inputs_remedy(x, input_size) if said.startswith("x: ") else ""))
 
 
 def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
@@ -355,10 +358,13 @@ def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
     if isinstance(x, list | tuple) and x and all(getattr(part, "ndim", 0) == 1 for part in x):
         parts = "[part[:, None] for part in x]" if input_size == 1 else "arrays of two axes"
         return f": a list of sequences has arrays (T, I), use {parts}"
+    if hasattr(x, "__next__") or (getattr(x, "dtype", None) == object and _are_sequences(x)):
+        return ": for several sequences use list(x)"
     try:
         shape = np.asarray(x).shape
     except ValueError:
-        return ""
+        several = isinstance(x, list | tuple) and _are_sequences(x)
+        return ": for several sequences use [np.asarray(part) for part in x]" if several else ""
     if input_size == 1 and shape and shape[-1] != 1:
         return (
             f": add an axis for the feature, {'x[:, None]' if len(shape) == 1 else 'x[..., None]'}"
@@ -368,6 +374,16 @@ def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
     if len(shape) >= 2 and shape[-2] == input_size:
         return ": time comes before features, use x.swapaxes(-1, -2)"
     return ""
+
+
+def _are_sequences(parts: Iterable[Any]) -> bool:
+    """Return whether these are arrays (T, I), of any lengths."""
+    import numpy as np
+
+    try:
+        return all(np.asarray(part).ndim == 2 for part in parts)
+    except (TypeError, ValueError):  # a part has rows of different lengths
+        return False
 
 
 def reals(argument: str, values: ArrayLike) -> Array:

@@ -231,7 +231,7 @@ class Network(Parameters):
         """
         try:
             y = self._core.call(x, outputs, out)
-        except ShapeError as error:
+        except _arguments.UNUSABLE as error:
             raise _arguments.explained(error, x, self.input_size) from None
         if y is not NotImplemented:
             return y
@@ -348,7 +348,7 @@ class Network(Parameters):
         rest = (hidden, count, out, "x", mask, kind, offsets)
         try:
             run = self._core.run(x, state, lengths, outputs, *rest)
-        except ShapeError as error:
+        except _arguments.UNUSABLE as error:
             raise _arguments.explained(error, x, self.input_size) from None
         if run is not NotImplemented:
             return Run(*run)
@@ -373,8 +373,8 @@ class Network(Parameters):
             Number of outputs to return.
         feedback : callable, optional
             feedback(y) maps outputs (..., O) to the next inputs (..., I). It is called for every
-            output except the last. By default each output is the next input, which requires
-            O == I.
+            output except the last, after which there is no input. By default each output is the
+            next input, which requires O == I.
         state : array_like, shape (..., state_size), optional
             State to begin with; by default the network's initial state.
 

@@ -199,7 +199,7 @@ class Parameters:
             Accept NaN and infinities.
         activation, output_activation, direction, initial_state, input_mean, input_std, \
 output_mean, output_std, masked, metadata, table
-            As for `Network`.
+            As for `Network`; None as `output_activation` is "identity".
 
         Returns
         -------
@@ -271,7 +271,7 @@ output_mean, output_std, masked, metadata, table
         allow_nonfinite : bool
             Accept NaN and infinities.
         activation, output_activation, direction, masked, metadata, table
-            As for `Network`.
+            As for `Network`; None as `output_activation` is "identity".
 
         Returns
         -------
@@ -567,8 +567,8 @@ output_mean, output_std, masked, metadata, table
 
         Raises
         ------
-        ShapeError
-            If the last axis is not `state_size` long.
+        ShapeError, DTypeError
+            If the last axis is not `state_size` long, or these are not real numbers.
 
         Examples
         --------
@@ -577,7 +577,7 @@ output_mean, output_std, masked, metadata, table
         >>> [h.shape for h in net.split_state(net.run(np.ones((10, 3))).state)]
         [(8,), (5,)]
         """
-        array = _arguments.array("state", state)
+        array = _arguments.reals("state", state)
         if array.ndim == 0 or array.shape[-1] != self.state_size:
             raise ShapeError(f"state: expected (..., {self.state_size}), got {array.shape}")
         return list(_structure.split(array, [len(half.W_hh) for half in _halves(self)]))
