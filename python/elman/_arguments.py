@@ -36,9 +36,11 @@ _MOST_LAYERS = 100_000  # a longer list of sizes takes time and memory, and is a
 def integer(argument: str, value: object) -> int:
     """Return an integer of any type as an int."""
     try:
-        return index(value)  # type: ignore[arg-type]
+        if not isinstance(value, bool):  # which NumPy's bool is not either
+            return index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise ArgumentTypeError(f"{argument}: expected an integer, got {kind(value)}") from None
+        pass
+    raise ArgumentTypeError(f"{argument}: expected an integer, got {kind(value)}")
 
 
 def size(argument: str, value: object, least: int = 1) -> int:
@@ -358,7 +360,7 @@ def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
     if isinstance(x, list | tuple) and x and all(getattr(part, "ndim", 0) == 1 for part in x):
         parts = "[part[:, None] for part in x]" if input_size == 1 else "arrays of two axes"
         return f": a list of sequences has arrays (T, I), use {parts}"
-    if hasattr(x, "__next__") or (getattr(x, "dtype", None) == object and _are_sequences(x)):
+    if hasattr(x, "__next__") or (_is_of_objects(x) and _are_sequences(x)):
         return ": for several sequences use list(x)"
     try:
         shape = np.asarray(x).shape
@@ -374,6 +376,11 @@ def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
     if len(shape) >= 2 and shape[-2] == input_size:
         return ": time comes before features, use x.swapaxes(-1, -2)"
     return ""
+
+
+def _is_of_objects(x: object) -> bool:
+    """Return whether this is a NumPy array of objects."""
+    return getattr(getattr(x, "dtype", None), "kind", None) == "O"
 
 
 def _are_sequences(parts: Iterable[Any]) -> bool:
