@@ -530,7 +530,7 @@ def test_progress_is_for_terminals_that_asked_for_it(x, y, monkeypatch):
 def test_a_loss_that_is_not_finite_says_what_to_try(x, y, tmp_path):
     net = network(dtype="float64")
     options = {"optimizer": "sgd", "learning_rate": 1e200, "checkpoint": tmp_path / "c"}
-    sentence = r"^loss: expected .*, got .* 2: .*learning_rate.* 1e\+200.*clip_norm"
+    sentence = r"^loss: expected .*, got .* 2: try a learning_rate below 1e\+200$"
     for _ in range(2):  # the checkpoint is the one before
         with pytest.raises(elman.DivergenceError, match=sentence) as e:
             train(x, y, net, epochs=20, batch_size=B, **options)
@@ -546,7 +546,9 @@ def test_a_loss_of_validation_that_is_not_finite_is_refused(x, y):
 @pytest.mark.parametrize("epochs", [1, 20])
 def test_a_network_whose_last_update_overflowed_is_not_returned(x, y, tmp_path, epochs):
     options = {"optimizer": "sgd", "learning_rate": 1e300, "checkpoint": tmp_path / "c"}
-    with pytest.raises(elman.DivergenceError, match=r"^weights: expected .* 1: .*learning_rate"):
+    with pytest.raises(
+        elman.DivergenceError, match=r"^weights: .* 1: try a learning_rate below 1e\+300$"
+    ):
         train(x, y, epochs=epochs, batch_size=B, **options)
     assert not (tmp_path / "c").exists()
 

@@ -376,9 +376,7 @@ class Trainer:
         elif not self._core.finite:
             what = f"weights: expected finite numbers, got NaN or infinities {when}"
         if what is not None:
-            raise DivergenceError(
-                f"{what}: try a learning_rate below {self.learning_rate:g}, or clip_norm=1"
-            )
+            raise DivergenceError(f"{what}: try a learning_rate below {self.learning_rate:g}")
 
 
 def _with_initial_state(net: Network) -> Network:
