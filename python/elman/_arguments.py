@@ -272,7 +272,7 @@ def pair(readout: ReadoutWeights) -> ReadoutWeights:
     if len(pair) != 2:
         raise ArgumentError(f"readout: expected (W_hy, b_y), got {len(pair)} arrays")
     if pair[0] is None:
-        raise ArgumentError("readout.W_hy: expected a tensor, got none")
+        raise ArgumentError(f"{_structure.W_HY}: expected a tensor, got none")
     return pair
 
 

@@ -505,7 +505,7 @@ output_mean, output_std, masked, metadata, table
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
-        return self._tensors["layers.0.W_hh"].dtype
+        return next(iter(self._tensors.values())).dtype
 
     @property
     def isa(self) -> str:
