@@ -56,6 +56,14 @@ NEEDING = [
 # --- docstrings -----------------------------------------------------------------------------------
 
 
+def test_the_page_on_stability_lists_the_public_modules():
+    text = (ROOT / "docs" / "stability.md").read_text()
+    first = text.partition("## What is public\n\n")[2].partition("\n\n")[0]
+    modules = {f"elman.{name}" for name, home in elman._HOMES.items() if home == f"elman.{name}"}
+    modules |= {*elman._EXTRAS.values(), *make_reference.MODULES}
+    assert sorted(re.findall(r"`(elman\.\w+)`", first)) == sorted(modules)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_the_examples_of_a_module_run(module):
     if module == "elman.dask":
