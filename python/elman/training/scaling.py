@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from elman.activation import range_of
 from elman.errors import ScalingWarning
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _SMALL_MEAN = 2.0
 _CONSTANT = 1e-6  # a deviation below this share of the mean
 _ROWS = 2**16  # at a time, in float64
 _SHOWN = 8  # columns whose numbers the remedy gives
-_BOUNDED = ("sigmoid", "softmax", "tanh", "hard_sigmoid", "softsign", "scaled_tanh")
 
 
 class _Columns(NamedTuple):
@@ -100,7 +100,7 @@ def _rounded(mean: float, std: float) -> float:
 
 def _bounded(net: Network) -> bool:
     g = net.output_activation or net.activations[-1]
-    return g.clip is not None or g.name in _BOUNDED
+    return g.clip is not None or bool(np.isfinite(range_of(g)).all())
 
 
 def _counted(data: Data, outputs: str) -> tuple[Array | None, Array | None]:
