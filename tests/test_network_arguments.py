@@ -284,6 +284,13 @@ def test_an_unknown_tensor_name_suggests_a_similar_one():
         elman.Network(2, 3, 1).replace(tensors={"readout.by": ones(1)})
 
 
+@pytest.mark.parametrize("prefix", ["", "rnn."])
+def test_a_state_dict_of_pytorch_in_place_of_tensors_names_its_reader(prefix):
+    given = {f"{prefix}weight_ih_l0": ones(4, 2), f"{prefix}weight_hh_l0": ones(4, 4)}
+    with pytest.raises(ArgumentError, match=r"got none: elman.from_torch reads a state_dict$"):
+        elman.Network.from_tensors(given)
+
+
 def test_a_half_or_a_bias_that_the_network_does_not_have_is_refused():
     net = elman.Network(2, 3, None, seed=0)
     for name in ("layers.0.reverse.W_xh", "readout.b_y"):

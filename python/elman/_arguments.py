@@ -282,7 +282,9 @@ def num_layers(tensors: dict[str, Array]) -> int:
     while any(name.startswith(_structure.prefixes(count, "forward")) for name in tensors):
         count += 1
     if count == 0:
-        raise ArgumentError("layers: expected at least one layer, got none")
+        pytorch = any(name.rpartition(".")[2].startswith("weight_hh") for name in tensors)
+        remedy = ": elman.from_torch reads a state_dict" if pytorch else ""
+        raise ArgumentError(f"layers: expected at least one layer, got none{remedy}")
     return count
 
 
