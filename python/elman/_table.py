@@ -323,7 +323,8 @@ def _calendar(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _horizon(value: object) -> tuple[int, ...]:
-    if not isinstance(value, Iterable) or isinstance(value, str | bytes):
+    single = isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0
+    if single or not isinstance(value, Iterable):
         first = _steps(value)
         return (first,) if first else ()
     steps = tuple(map(_steps, value))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman import _arguments, _files, _html
+from elman._container import show
 from elman._json import for_json
 from elman._parameters import sizes
 from elman.errors import ArgumentError
@@ -216,7 +217,8 @@ def _index(argument: str, value: int, size: int) -> int:
     number = _arguments.integer(argument, value)
     if size == 0:
         what = "step" if argument == "t" else argument
-        raise ArgumentError(f"{argument}: expected a {what}, got {number}: the trace has none")
+        got = show(number)
+        raise ArgumentError(f"{argument}: expected a {what}, got {got}: the trace has none")
     if not -size <= number < size:
-        raise ArgumentError(f"{argument}: expected {-size} to {size - 1}, got {number}")
+        raise ArgumentError(f"{argument}: expected {-size} to {size - 1}, got {show(number)}")
     return number % size
