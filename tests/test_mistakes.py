@@ -181,6 +181,35 @@ def test_ridge_names_the_axis_of_outputs():
         elman.ridge_readout(net(I, 1), X, Y[..., 0])
 
 
+class Module:
+    """Like one of PyTorch."""
+
+    def state_dict(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        (lambda: train(net(), X, Y), "got TrainResult; use its .network"),
+        (lambda: elman.Trainer(net()), "got Trainer; use its .network"),
+        (Module, "got Module; elman.from_torch converts a module"),
+        (lambda: "model.safetensors", "got str; elman.load reads a model file"),
+        (lambda: X, "got ndarray"),
+    ],
+)
+def test_something_that_is_not_a_network_but_leads_to_one(given, remedy):
+    for call in (lambda n: elman.train(n, X, Y), elman.Trainer, elman.to_keras):
+        with pytest.raises(elman.ArgumentTypeError, match=f"^net: .*{re.escape(remedy)}$"):
+            call(given())
+
+
+def test_training_data_of_another_kind_are_not_called_of_another_shape():
+    for x in (None, {"x": X}, iter(X), "x.npy"):
+        with pytest.raises(elman.DTypeError, match=r"^x: expected real numbers, got dtype "):
+            elman.train(net(), x, Y)
+
+
 def test_positional_arguments_are_counted():
     with pytest.raises(elman.ArgumentTypeError, match=r"^Network: expected .*, got 4 positional"):
         elman.Network(I, 8, O, "relu")

@@ -347,6 +347,16 @@ def array(argument: str, values: ArrayLike) -> Array:
     return np.asarray(given)
 
 
+def network_remedy(net: object) -> str:
+    """Return the way from something to its network, for the end of a sentence; "" if unknown."""
+    if isinstance(net, str | os.PathLike):
+        return "; elman.load reads a model file"
+    for name in ("network", "network_"):  # of a TrainResult or a Trainer; of an estimator
+        if hasattr(net, name):
+            return f"; use its .{name}"
+    return "; elman.from_torch converts a module" if hasattr(net, "state_dict") else ""
+
+
 def explained(
     error: ShapeError | DTypeError, x: object, input_size: int
 ) -> ShapeError | DTypeError:

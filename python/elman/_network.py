@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, overload  # NumPy imports `typing` too
 
 from elman import (
@@ -21,6 +20,7 @@ from elman._run import Run
 from elman.errors import ArgumentError, ArgumentTypeError, LimitError, ModelFormatError, ShapeError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -649,9 +649,8 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
 def require_network(net: object) -> None:
     """Raise unless `net` is a network."""
     if not isinstance(net, Network):
-        remedy = "; elman.load reads a model file" if isinstance(net, str | os.PathLike) else ""
-        got = _arguments.kind(net)
-        raise ArgumentTypeError(f"net: expected an elman.Network, got {got}{remedy}")
+        got = f"{_arguments.kind(net)}{_arguments.network_remedy(net)}"
+        raise ArgumentTypeError(f"net: expected an elman.Network, got {got}")
 
 
 def network_of(core: Core, like: Network | None = None) -> Network:

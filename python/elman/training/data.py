@@ -144,6 +144,8 @@ def _inputs(net: Network, x: ArrayLike) -> Array:
         array = _arguments.array("x", x)
     except ShapeError as error:
         raise ShapeError(f"{error}{remedy}") from error.__cause__
+    if array.ndim < 2:
+        _arguments.reals("x", array)
     if array.ndim < 2 or (isinstance(x, list) and remedy and array.shape[-1] != net.input_size):
         raise ShapeError(f"x: expected (..., T, {net.input_size}), got {array.shape}{remedy}")
     return array
