@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from elman import _arguments, _core, _foreign, _structure
 from elman._structure import Structure
-from elman.activation import Activation
+from elman.activation import of_core
 from elman.errors import ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from elman._arguments import HalvesOrLayer, LayerActivation, ReadoutWeights
     from elman._core import Network as Core
     from elman._table import Table
+    from elman.activation import Activation
 
     Array = NDArray[Any]
     T = TypeVar("T")
@@ -410,12 +411,12 @@ output_mean, output_std, masked, metadata, table
 
             table = _table.for_network(table, core.input_size, core.output_size)
         self._table = table
-        activations = [Activation.of_core(*a) for a in core.activations]
+        activations = [of_core(*a) for a in core.activations]
         self._layers = _layers(tensors, core.directions, activations)
         self._readout = None
         if (g := core.output_activation) is not None:
             self._readout = Readout(
-                tensors[_structure.W_HY], tensors.get(_structure.B_Y), Activation.of_core(*g)
+                tensors[_structure.W_HY], tensors.get(_structure.B_Y), of_core(*g)
             )
 
     def __getattr__(self, name: str) -> NoReturn:

@@ -115,15 +115,6 @@ class Activation:
         name = name.encode(errors="backslashreplace").decode()  # of what is not Unicode
         self._set(*_core.activation((name, *numbers)))
 
-    @classmethod
-    def of_core(
-        cls, name: str, alpha: float | None, beta: float | None, clip: float | None
-    ) -> Activation:
-        """Return an activation of a network of the core, which checked it."""
-        self = object.__new__(cls)
-        self._set(name, alpha, beta, clip)
-        return self
-
     def _set(self, name: str, alpha: float | None, beta: float | None, clip: float | None) -> None:
         set_slot = object.__setattr__
         set_slot(self, "name", name)
@@ -167,6 +158,13 @@ class Activation:
             if value is not None
         ]
         return f"{self.name}({', '.join(numbers)})" if numbers else self.name
+
+
+def of_core(name: str, alpha: float | None, beta: float | None, clip: float | None) -> Activation:
+    """Return an activation of a network of the core, which has checked it."""
+    activation = object.__new__(Activation)
+    activation._set(name, alpha, beta, clip)
+    return activation
 
 
 def _number(argument: str, value: object) -> float | None:
