@@ -52,6 +52,18 @@ def test_the_errors_and_pure_python_need_no_numpy():
     assert python(code).stdout.split() == ["False"]
 
 
+def test_a_first_call_imports_no_module_of_files_tables_or_training():
+    code = """
+import sys, elman
+elman.Network(input_size=1, hidden_size=2, output_size=1)([[1.0]])
+print(*sys.modules)
+"""
+    names = set(python(code).stdout.split())
+    assert "elman._network" in names
+    later = {"_calendar", "_container", "_files", "_format", "_table", "files", "trace", "training"}
+    assert names & {"json", *(f"elman.{name}" for name in later)} == set()
+
+
 def test_loading_a_model_does_not_import_the_reference(tmp_path):
     path = tmp_path / "model.safetensors"
     elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0).save(path)

@@ -492,6 +492,11 @@ def test_a_constructor_that_is_called_again_changes_nothing():
         net.__init__(5, 6, 1, seed=1)
     assert hash(net) == hashed
     assert net.tensors().keys() == kept.keys()
+    for part in (net.layers[0], net.readout):
+        with pytest.raises(AttributeError, match="__init__"):
+            part.__init__(*[None] * (4 if part is net.layers[0] else 3))
+    assert hash(net) == hashed
+    assert net.layers[0].activation == "tanh"
     table = elman.Table(inputs=["a"])
     with pytest.raises(AttributeError, match="__init__"):
         table.__init__(inputs=["b"])

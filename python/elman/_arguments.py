@@ -5,12 +5,13 @@ NumPy is imported inside functions, so that importing `elman.Network` does not i
 
 from __future__ import annotations
 
+import math
 import os
 from operator import index
 from typing import TYPE_CHECKING
 
 from elman import _structure
-from elman._container import show
+from elman._text import show
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitError, ShapeError
 
 if TYPE_CHECKING:
@@ -80,8 +81,6 @@ def real(argument: str, value: object) -> float:
 
 def number(argument: str, value: object, *, zero: bool = False, below_1: bool = False) -> float:
     """Return a finite number above 0 (or at least 0) and optionally below 1."""
-    import math
-
     result = real(argument, value)
     enough = result >= 0 if zero else result > 0
     if not enough or not result < (1.0 if below_1 else math.inf):
@@ -455,7 +454,7 @@ def nonfinite(tensors: dict[str, Array]) -> str | None:
     import numpy as np
 
     for name, array in tensors.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and np.count_nonzero(np.isfinite(array)) < array.size:
             return f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}"
     return None
 

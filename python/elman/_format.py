@@ -9,11 +9,12 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _container, _files, _structure
-from elman._container import check_keys, show
+from elman._container import check_keys
 from elman._core import build_info
 from elman._parameters import structure_of
 from elman._structure import Structure
 from elman._table import Table
+from elman._text import show
 from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, IsaError, ModelFormatError, UnsupportedModelError
 

@@ -1,20 +1,13 @@
-"""The network: its constructor and the calls that run it in C++."""
+"""The network: its constructor and the calls that run it in C++.
+
+The modules of files are imported inside functions, so that a first call does not wait for them.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload  # NumPy imports `typing` too
 
-from elman import (
-    _arguments,
-    _container,
-    _core,
-    _files,
-    _foreign,
-    _format,
-    _frame,
-    _ragged,
-    _structure,
-)
+from elman import _arguments, _core, _foreign, _frame, _ragged, _structure
 from elman._parameters import Parameters
 from elman._run import Run
 from elman.errors import ArgumentError, ArgumentTypeError, LimitError, ModelFormatError, ShapeError
@@ -28,7 +21,7 @@ if TYPE_CHECKING:
     from elman._arguments import LayerActivation
     from elman._core import Network as Core
     from elman._core import Stream, StreamPool
-    from elman._format import Contents
+    from elman._format import Contents, Example
     from elman._table import Table
     from elman.activation import Activation
     from elman.initialization import Initialization
@@ -611,12 +604,16 @@ class Network(Parameters):
         OSError
             If the file cannot be written, is write-protected, or is not a regular file.
         """
+        from elman import _files, _format
+
         _format.require_suffix(path)
         example = None if golden is None else self._example(golden)
         _files.replace(path, _format.dumps(self, example))
 
-    def _example(self, x: ArrayLike) -> _format.Example:
+    def _example(self, x: ArrayLike) -> Example:
         """Return the example to save: the inputs and the results of running them."""
+        from elman import _format
+
         inputs = _arguments.reals("golden", _frame.read_one(self, "golden", x))
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(
@@ -628,6 +625,8 @@ class Network(Parameters):
         return _format.Example(inputs, output, hidden)
 
     def __reduce__(self) -> tuple[Callable[[bytes], Network], tuple[bytes]]:
+        from elman import _format
+
         return _restore, (_format.dumps(self),)
 
     def __copy__(self) -> Network:
@@ -683,6 +682,8 @@ def network_of_contents(contents: Contents, *, allow_nonfinite: bool) -> Network
 
 def loads(data: bytes, *, allow_nonfinite: bool = False, source: str = "model") -> Network:
     """Return the network in the bytes of a model file; errors name them `source`."""
+    from elman import _container, _files, _format
+
     with _files.naming(source):
         contents = _format.read(_container.memory(data), len(data))
         return network_of_contents(contents, allow_nonfinite=allow_nonfinite)

@@ -116,9 +116,14 @@ class Activation:
             raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
         name = name.encode(errors="backslashreplace").decode()  # of what is not Unicode
-        values = _core.activation((name, *numbers))
-        for slot, value in zip(("name", "alpha", "beta", "clip"), values, strict=True):
-            object.__setattr__(self, slot, value)
+        self._set(*_core.activation((name, *numbers)))
+
+    def _set(self, name: str, alpha: float | None, beta: float | None, clip: float | None) -> None:
+        set_slot = object.__setattr__
+        set_slot(self, "name", name)
+        set_slot(self, "alpha", alpha)
+        set_slot(self, "beta", beta)
+        set_slot(self, "clip", clip)
 
     def _arguments(self) -> tuple[str, float | None, float | None, float | None]:
         """Return the arguments that make an equal activation, here and in the core."""
@@ -156,6 +161,13 @@ class Activation:
             if value is not None
         ]
         return f"{self.name}({', '.join(numbers)})" if numbers else self.name
+
+
+def of_core(name: str, alpha: float | None, beta: float | None, clip: float | None) -> Activation:
+    """Return an activation of a network of the core, which has checked it."""
+    activation = object.__new__(Activation)
+    activation._set(name, alpha, beta, clip)
+    return activation
 
 
 def range_of(activation: Activation) -> tuple[float, float]:

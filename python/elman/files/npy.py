@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman._container import printable
+from elman._text import printable
 from elman.errors import ElmanError, LimitError, TableError
 from elman.files import jobs
 from elman.files.jobs import Bad, Outputs, Part, Parts, Sequences, Span, changed

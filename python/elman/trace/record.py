@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman import _arguments, _files, _html
-from elman._container import show
 from elman._json import for_json
 from elman._parameters import sizes
+from elman._text import show
 from elman.errors import ArgumentError
 from elman.trace import equations, tables
 from elman.trace.writing import Style

@@ -141,11 +141,12 @@ class Trainer:
             "train_initial_state": _arguments.flag("train_initial_state", train_initial_state),
         }
         start = _with_initial_state(net) if train_initial_state else net
-        self._core = _core.trainer(core_of(start), chosen.name, chosen.settings(), **rules)
+        settings = chosen.settings()
+        self._core = _core.trainer(core_of(start), chosen.name, settings, **rules)
         self._settings = {  # of a checkpoint
             "loss": loss,
             "outputs": outputs,
-            "optimizer": {"name": chosen.name, **chosen.settings()},
+            "optimizer": {"name": chosen.name, **settings},
             "learning_rate": chosen.learning_rate,
             **rules,
         }

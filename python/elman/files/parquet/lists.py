@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman._container import printable
+from elman._text import printable
 from elman.errors import LimitError, TableError
 from elman.files.jobs import MOST_LANES, Bad, Outputs, Parts, Sequences
 from elman.files.parquet import nested
