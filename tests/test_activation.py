@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import elman
-from elman import Activation, ArgumentError
-from elman.activation import TABLE
+from elman import Activation, ArgumentError, _core
+from elman.activation import TABLE, range_of
 from fixtures.activations import GENERAL, UNTRAINABLE
 
 # The defaults are those of the ONNX operator RNN (activation_alpha, activation_beta).
@@ -43,6 +43,19 @@ def test_the_table_has_the_parameters_of_the_core(name):
     else:
         f = Activation(name)
         assert (f.alpha, f.beta) == (numbers.get("alpha"), numbers.get("beta"))
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name].in_layers])
+@pytest.mark.parametrize("number", [-1.5, 0.5])
+def test_the_table_has_the_range_of_the_kernel(name, number):
+    f = Activation(name, **dict.fromkeys(TABLE[name].numbers, number))
+    low, high = range_of(f)
+    v = np.concatenate([-np.geomspace(1e6, 1e-6, 400), np.geomspace(1e-6, 1e6, 400)])
+    y = _core.activate((f.name, f.alpha, f.beta, f.clip), v)
+    assert low <= y.min() <= y.max() <= high
+    for end, reached in ((low, y.min()), (high, y.max())):
+        if math.isfinite(end) and name != "hard_sigmoid":  # whose parameters may narrow it
+            assert reached == pytest.approx(end, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -3,6 +3,7 @@
 import collections
 import doctest
 import importlib
+import inspect
 import json
 import os
 import pathlib
@@ -17,7 +18,8 @@ import pytest
 
 import elman
 from elman import _core
-from elman.cli import app, bench, demo
+from elman.cli import app, bench, demo, train
+from elman.training import recipe
 from fixtures import command, make_pages, make_reference, pages, pictures
 from fixtures.pages import blocks_of
 
@@ -54,6 +56,44 @@ NEEDING = [
 
 
 # --- docstrings -----------------------------------------------------------------------------------
+
+
+def _defaults(function):
+    """Return the defaults of a function by argument."""
+    return {name: p.default for name, p in inspect.signature(function).parameters.items()}
+
+
+def test_the_table_of_defaults_has_those_of_the_code():
+    sklearn = pytest.importorskip("elman.sklearn")
+    ours = _defaults(elman.Network) | _defaults(elman.train)
+    theirs, plain = _defaults(sklearn.ElmanRegressor), train.Plain()
+    expected = {
+        "dtype": (ours["dtype"], theirs["dtype"], recipe.DTYPE),
+        "clip_norm": (None, theirs["clip_norm"], recipe.CLIP_NORM),
+        "init": (ours["init"], theirs["init"], ours["init"]),
+        "epochs": (ours["epochs"], theirs["max_iter"], plain.epochs),
+        "batch_size": (ours["batch_size"], theirs["batch_size"], plain.batch_size),
+        "bptt_steps": (None, None, train.SERIES_STEPS),
+        "hidden_size": (None, theirs["hidden_size"], plain.hidden),
+        "output_activation": (ours["output_activation"], "identity", "identity"),
+        "outputs": ("all", theirs["outputs"], None),
+        "seed": (ours["seed"], theirs["random_state"], _defaults(app.train)["seed"]),
+        "validation": (ours["validation"], None, _defaults(app.train)["validation"]),
+    }
+    text = (ROOT / "docs" / "training.md").read_text().partition("## Defaults")[2]
+    for name, values in expected.items():
+        (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", text, re.MULTILINE)
+        for cell, value in zip(row.split(" | ")[:3], values, strict=True):
+            shown = f'"{value}"' if isinstance(value, str) else f"{value or 0:g}"
+            assert value is None or shown in re.findall(r'"\w+"|[\d.]+', cell), (name, value)
+
+
+def test_the_page_on_stability_lists_the_public_modules():
+    text = (ROOT / "docs" / "stability.md").read_text()
+    first = text.partition("## What is public\n\n")[2].partition("\n\n")[0]
+    modules = {f"elman.{name}" for name, home in elman._HOMES.items() if home == f"elman.{name}"}
+    modules |= {*elman._EXTRAS.values(), *make_reference.MODULES}
+    assert sorted(re.findall(r"`(elman\.\w+)`", first)) == sorted(modules)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -83,7 +83,7 @@ def test_the_last_output_of_no_step_is_refused(net, tmp_path):
         run(net, np.zeros((4, 0, 3)), tmp_path, outputs="last")
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("threads", [1, 2, 3, 2**62])
 def test_threads_do_not_change_the_bits(net, small, tmp_path, threads):
     x = inputs(900, 4, 3)
     seen = []

@@ -82,6 +82,29 @@ def test_no_file_is_longer_than_700_lines():
     assert {name: length for name, length in lengths.items() if length > 700} == {}
 
 
+def _docstrings(tree):
+    """Return the nodes of all docstrings."""
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, kinds)]
+    return {body[0].value for body in bodies if body and isinstance(body[0], ast.Expr)}
+
+
+def test_only_the_structure_knows_the_names_of_tensors():
+    found = []
+    for name, path in MODULES.items():
+        if path is None or name == "elman._structure":
+            continue
+        tree = ast.parse(path.read_text())
+        docstrings = _docstrings(tree)
+        found += [
+            f"{name}: {node.value!r}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if node not in docstrings and re.match(r"(layers\.\d|readout)\.\w*[Wb]_", node.value)
+        ]
+    assert found == []
+
+
 def test_no_file_uses_a_private_name_of_another():
     """Except private modules, whose names are public within the package."""
     found = []

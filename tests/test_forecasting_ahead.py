@@ -92,6 +92,12 @@ def test_without_a_table_it_generates_as_many_steps(dtype):
     assert np.array_equal(named.values, result.values)
 
 
+def test_more_steps_than_memory_can_hold_are_refused():
+    net = elman.Network(1, 2, 1, output_activation="identity", seed=0)
+    with pytest.raises(elman.LimitError, match=r"^steps: .*memory"):
+        elman.forecast(net, np.zeros((30, 1)), steps=2**62)
+
+
 def test_a_network_for_several_steps_gives_them_at_once():
     table = elman.Table(inputs=["a", "b"], targets=["b", "c"], horizon=(1, 2, 3, 4))
     net = network(2, 8, table)

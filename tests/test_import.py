@@ -52,6 +52,18 @@ def test_the_errors_and_pure_python_need_no_numpy():
     assert python(code).stdout.split() == ["False"]
 
 
+def test_a_first_call_imports_no_module_of_files_tables_or_training():
+    code = """
+import sys, elman
+elman.Network(input_size=1, hidden_size=2, output_size=1)([[1.0]])
+print(*sys.modules)
+"""
+    names = set(python(code).stdout.split())
+    assert "elman._network" in names
+    later = {"_calendar", "_container", "_files", "_format", "_table", "files", "trace", "training"}
+    assert names & {"json", *(f"elman.{name}" for name in later)} == set()
+
+
 def test_loading_a_model_does_not_import_the_reference(tmp_path):
     path = tmp_path / "model.safetensors"
     elman.Network(input_size=1, hidden_size=2, output_size=1, seed=0).save(path)
@@ -195,7 +207,7 @@ def test_a_public_module_is_there_after_importing_the_package(name):
 def test_listing_all_names_needs_no_extra():
     code = """
 import inspect, pydoc, sys
-for name in ("h5py", "matplotlib", "onnx", "sklearn"):
+for name in ("dask", "h5py", "matplotlib", "onnx", "ray", "sklearn"):
     sys.modules[name] = None
 import elman
 pydoc.render_doc(elman)
@@ -211,7 +223,13 @@ def test_a_module_of_an_extra_is_there_when_asked_for_and_not_listed(monkeypatch
     pytest.importorskip("matplotlib")
     monkeypatch.delattr(elman, "plot", raising=False)
     assert callable(elman.plot.history)
-    assert not {"plot", "ray", "sklearn"} & {*dir(elman), *elman.__all__}
+    assert not {"dask", "plot", "ray", "sklearn"} & {*dir(elman), *elman.__all__}
+
+
+@pytest.mark.parametrize("name", ["dask", "ray"])
+def test_a_module_for_clusters_is_there_after_importing_the_package(name):
+    code = f"import elman; print(callable(elman.{name}.train))"
+    assert python(code).stdout.split() == ["True"]
 
 
 def test_type_checkers_see_the_same_names_from_the_same_modules():

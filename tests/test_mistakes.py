@@ -141,6 +141,31 @@ def test_sequences_of_different_lengths_without_the_axis_of_features():
             call(x)
 
 
+def _object_array(parts):
+    array = np.empty(len(parts), object)
+    array[:] = parts
+    return array
+
+
+@pytest.mark.parametrize(
+    ("form", "remedy"),
+    [
+        (_object_array, "list(x)"),
+        (lambda parts: map(np.asarray, parts), "list(x)"),
+        (lambda parts: [part.tolist() for part in parts], "[np.asarray(part) for part in x]"),
+    ],
+)
+def test_several_sequences_in_another_form_than_a_list_of_arrays(form, remedy):
+    parts, network = [X[0], X[1, :5]], net()
+    for call in (network, network.run):
+        x = form(parts)
+        with pytest.raises((elman.ShapeError, elman.DTypeError), match=r"^x: expected ") as caught:
+            call(x)
+        assert str(caught.value).endswith(f": for several sequences use {remedy}")
+        both = network(eval(remedy, {"x": x, "np": np}))
+        assert [y.tobytes() for y in both] == [network(part).tobytes() for part in parts]
+
+
 def test_other_forms_of_inputs():
     for call in calls(net()):
         with pytest.raises(elman.ShapeError, match=r"use x\.swapaxes\(-1, -2\)$"):
@@ -154,6 +179,35 @@ def test_other_forms_of_inputs():
 def test_ridge_names_the_axis_of_outputs():
     with pytest.raises(elman.ShapeError, match=r"y\[\.\.\., None\]$"):
         elman.ridge_readout(net(I, 1), X, Y[..., 0])
+
+
+class Module:
+    """Like one of PyTorch."""
+
+    def state_dict(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        (lambda: train(net(), X, Y), "got TrainResult; use its .network"),
+        (lambda: elman.Trainer(net()), "got Trainer; use its .network"),
+        (Module, "got Module; elman.from_torch converts a module"),
+        (lambda: "model.safetensors", "got str; elman.load reads a model file"),
+        (lambda: X, "got ndarray"),
+    ],
+)
+def test_something_that_is_not_a_network_but_leads_to_one(given, remedy):
+    for call in (lambda n: elman.train(n, X, Y), elman.Trainer, elman.to_keras):
+        with pytest.raises(elman.ArgumentTypeError, match=f"^net: .*{re.escape(remedy)}$"):
+            call(given())
+
+
+def test_training_data_of_another_kind_are_not_called_of_another_shape():
+    for x in (None, {"x": X}, iter(X), "x.npy"):
+        with pytest.raises(elman.DTypeError, match=r"^x: expected real numbers, got dtype "):
+            elman.train(net(), x, Y)
 
 
 def test_positional_arguments_are_counted():
@@ -195,6 +249,8 @@ def test_a_result_says_that_its_network_is_called():
         "loss": "result.history.loss",
         "save": "result.network.save",
         "stopped": "result.history.stopped",
+        "predict": "net(x), with net = result.network",
+        "state_dict": "elman.state_dict(net) or net.tensors(), with net = result.network",
     }.items():
         with pytest.raises(AttributeError, match=re.escape(f"use {remedy}") + "$"):
             getattr(result, name)

@@ -468,6 +468,8 @@ def test_split_state_gives_the_states_of_each_layer_and_direction(rng, direction
         assert all(np.shares_memory(part, state) for part in parts)
     with pytest.raises(elman.ShapeError, match=r"^state: expected \(..., \d+\), got \(3,\)"):
         net.split_state(np.ones(3))
+    with pytest.raises(elman.DTypeError, match=r"^state: expected real numbers, got dtype <U1"):
+        net.split_state(np.full(net.state_size, "a"))
 
 
 def test_use_isa_chooses_a_set_for_a_block_of_code():
@@ -490,6 +492,11 @@ def test_a_constructor_that_is_called_again_changes_nothing():
         net.__init__(5, 6, 1, seed=1)
     assert hash(net) == hashed
     assert net.tensors().keys() == kept.keys()
+    for part in (net.layers[0], net.readout):
+        with pytest.raises(AttributeError, match="__init__"):
+            part.__init__(*[None] * (4 if part is net.layers[0] else 3))
+    assert hash(net) == hashed
+    assert net.layers[0].activation == "tanh"
     table = elman.Table(inputs=["a"])
     with pytest.raises(AttributeError, match="__init__"):
         table.__init__(inputs=["b"])

@@ -10,6 +10,7 @@ import pytest
 import elman
 from elman.errors import (
     ArgumentError,
+    ArgumentTypeError,
     DTypeError,
     LimitError,
     ShapeError,
@@ -92,6 +93,9 @@ SIZES = {"input_size": 3, "hidden_size": [5, 4], "output_size": 2, "seed": 0}
         ({"input_mean": [1e39] * 3}, ArgumentError, r"input_mean: .*inf"),
         ({"metadata": {"a": 1}}, TypeError, r"metadata: .*'a': 1"),
         ({"metadata": {1: "a"}}, TypeError, r"metadata: .*1: 'a'"),
+        ({"input_size": True}, ArgumentTypeError, "input_size: expected an integer, got bool"),
+        ({"hidden_size": True}, ArgumentTypeError, "hidden_size: expected an integer, got bool"),
+        ({"hidden_size": 4, "num_layers": 10**9}, LimitError, "num_layers: expected at most"),
         ({"metadata": 3}, TypeError, r"metadata: .*int"),
         ({"metadata": "about"}, TypeError, r"metadata: .*str"),
     ],
@@ -280,6 +284,13 @@ def test_an_unknown_tensor_name_suggests_a_similar_one():
         elman.Network(2, 3, 1).replace(tensors={"readout.by": ones(1)})
 
 
+@pytest.mark.parametrize("prefix", ["", "rnn."])
+def test_a_state_dict_of_pytorch_in_place_of_tensors_names_its_reader(prefix):
+    given = {f"{prefix}weight_ih_l0": ones(4, 2), f"{prefix}weight_hh_l0": ones(4, 4)}
+    with pytest.raises(ArgumentError, match=r"got none: elman.from_torch reads a state_dict$"):
+        elman.Network.from_tensors(given)
+
+
 def test_a_half_or_a_bias_that_the_network_does_not_have_is_refused():
     net = elman.Network(2, 3, None, seed=0)
     for name in ("layers.0.reverse.W_xh", "readout.b_y"):
@@ -291,7 +302,7 @@ def test_a_half_or_a_bias_that_the_network_does_not_have_is_refused():
 def test_tensors_that_are_no_mapping_are_refused(tensors):
     message = rf"^tensors: .*{type(tensors).__name__}"
     for use in (elman.Network(2, 3, 1).replace, elman.Network.from_tensors):
-        with pytest.raises(elman.ArgumentTypeError, match=message):
+        with pytest.raises(ArgumentTypeError, match=message):
             use(tensors=tensors)
     with pytest.raises(elman.ArgumentTypeError, match=r"^tensors: .*int"):
         elman.Network.from_tensors({3: ones(2, 2)})

@@ -333,11 +333,16 @@ def test_generate_without_feedback_needs_outputs_of_the_size_of_the_inputs(net):
         net.generate(np.ones((1, 3)), steps=2)
 
 
+def test_threads_are_a_number_and_not_a_flag(loop):
+    with pytest.raises(elman.ArgumentTypeError, match=r"^threads: expected an integer, got bool"):
+        loop.run([[0.5, 0.5]], threads=True)
+
+
 @pytest.mark.parametrize(
     ("result", "error", "message"),
     [
         ([1.0], ShapeError, r"feedback: expected \(2,\), got \(1,\)"),
-        (None, ShapeError, r"feedback: expected \(2,\), got \(\)"),
+        (None, DTypeError, "feedback: expected real numbers, got dtype object"),
         (["a", "b"], DTypeError, r"feedback: .*<U1"),
         ([[1.0], [1.0, 2.0]], ShapeError, "feedback: "),
     ],

@@ -124,7 +124,15 @@ def calls(tmp_path_factory):
             elman.ridge_readout,
             {"net": net.replace(), "x": X, "y": Y, "washout": 0},
         ),
-        "Table": (elman.Table, {"inputs": ["a"], "targets": ["b"], "classes": None}),
+        "Table": (elman.Table, {"inputs": ["a"], "targets": ["b"], "classes": (), "horizon": 0}),
+        "Trainer": (
+            lambda **given: elman.Trainer(net, **given),
+            {"loss": "mse", "outputs": None, "optimizer": "adam", "learning_rate": None}
+            | {"weight_decay": None, "clip_norm": None, "clip_value": None, "threads": 1},
+        ),
+        "streams": (net.streams, {"n": 3, "state": None, "nonfinite": "raise"}),
+        "explain": (net.trace(X[0]).explain, {"t": 0, "unit": 0}),
+        "split_state": (net.split_state, {"state": np.zeros(2)}),
         "read_table": (
             elman.read_table,
             {"path": folder / "t.csv", "columns": None, "sequence": None, "missing": None},
@@ -143,7 +151,7 @@ def calls(tmp_path_factory):
 NAMES = (
     "Network from_weights from_tensors replace call run generate verify stream step state save load"
     " Activation SGD EchoState train update gradients backward ridge Table read_table run_table"
-    " frame columns use_isa set_isa"
+    " Trainer streams explain split_state frame columns use_isa set_isa"
 )
 
 

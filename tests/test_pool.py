@@ -238,6 +238,12 @@ def test_more_rows_than_memory_can_address_are_refused_in_one_sentence(net):
 # --- refused calls --------------------------------------------------------------------------------
 
 
+def test_more_rows_than_memory_holds_are_refused_with_their_bytes():
+    net = elman.Network(3, [8, 4], 2, dtype="float64", seed=0)
+    with pytest.raises(elman.LimitError, match=rf"^n: .*of 12 = {2**50 * 12 * 8:,} bytes$"):
+        net.streams(2**50)
+
+
 def test_wrong_arguments_are_refused_in_one_sentence_and_change_nothing(net, rng):
     pool = net.streams(N)
     x = inputs(rng, net, N)

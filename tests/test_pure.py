@@ -155,6 +155,14 @@ def test_run_is_step_after_step_and_changes_nothing_that_it_is_given(rng):
     assert state is not start
 
 
+def test_a_network_in_place_of_its_weights_is_refused_with_the_remedy(rng):
+    net = make_network(rng)
+    x = make_inputs(rng, net, 5).tolist()
+    for call in (lambda: pure.run(net, x), lambda: pure.step(net, x[0], [0.0] * 4)):
+        with pytest.raises(elman.ArgumentTypeError, match=r"^w: .*: use elman.pure.weights\(net\)"):
+            call()
+
+
 def test_the_results_are_lists_of_python_floats(rng):
     net = make_network(rng, scaling=True)
     y, state = pure.step(pure.weights(net), [1, 2, 3], [0] * 4)

@@ -117,6 +117,23 @@ def test_the_remedy_for_many_columns_can_be_run(rng, form):
     elman.train(better, given, y, epochs=1)
 
 
+def test_the_numbers_are_those_of_all_steps_of_a_long_batch(rng):
+    x = (1e6 + 30 * rng.standard_normal((3, 15_000, 3))).astype(np.float32)
+    lengths = [15_000, 0, 9_000]
+    x[1], x[2, 9_000:] = -1e9, np.nan
+    message = warned(net(3), x, lengths=lengths)
+    counted = np.concatenate([x[0], x[2, :9_000]]).astype(float)
+    mean, std = counted.mean(axis=0), counted.std(axis=0)
+    worst = int((mean + std).argmax())
+    expected = (
+        f"x: feature {worst} has mean {mean[worst]:.4g} and standard deviation {std[worst]:.4g}"
+    )
+    assert expected in message
+    better = eval(message[message.index("net.replace") :], {"net": net(3), "np": np})
+    np.testing.assert_allclose(better.input_mean, mean, atol=0.05)
+    np.testing.assert_allclose(better.input_std, std, rtol=0.01)
+
+
 def test_steps_that_do_not_count_are_not_judged(rng):
     x, y = rng.standard_normal((4, 10, 1)), rng.standard_normal((4, 10, 1))
     x[0, 5:], y[1], x[1] = 1e6, 1e6, 1e6

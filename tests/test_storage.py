@@ -274,11 +274,12 @@ def test_a_path_with_nul_is_refused():
         elman.load("a\0b")
 
 
-def test_a_fifo_is_refused_without_waiting_for_a_writer(tmp_path):
-    os.mkfifo(tmp_path / "fifo")
+@pytest.mark.parametrize("suffix", ["", ".pt"])
+def test_a_fifo_is_refused_without_waiting_for_a_writer(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"fifo{suffix}")
     before = time.monotonic()
-    with pytest.raises(ModelFormatError, match=r"fifo: expected .*regular file"):
-        elman.load(tmp_path / "fifo")
+    with pytest.raises(ModelFormatError, match=rf"fifo{suffix}: expected .*regular file"):
+        elman.load(tmp_path / f"fifo{suffix}")
     assert time.monotonic() - before < 1
 
 
@@ -371,6 +372,10 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(path, other, file):
         ("model.hdf5", r"got \*\.hdf5.*elman\.to_keras\(net\)"),
         ("model.npz", r"got \*\.npz.*np\.savez\(path, \*\*net\.tensors\(\)\)"),
         ("model.pkl", r"got \*\.pkl.*pickle\.dump\(net, file\)"),
+        ("model.pickle", r"got \*\.pickle.*pickle\.dump\(net, file\)"),
+        ("model.joblib", r"got \*\.joblib.*joblib\.dump\(net, path\)"),
+        ("model.npy", r"got \*\.npy.*np\.savez\(path, \*\*net\.tensors\(\)\)"),
+        ("model.ckpt", r"got \*\.ckpt.*torch\.save.*elman\.to_torch\(net\)"),
     ],
 )
 def test_a_name_of_another_format_is_refused(tmp_path, name, remedy):

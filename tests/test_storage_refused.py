@@ -281,11 +281,17 @@ BAD_HEADERS = {
         r"'output_std': expected .*got \(2, 1\)",
     ),
     # metadata
-    "no metadata": (lambda h: h.pop("__metadata__"), "metadata: expected .*'elman', got none"),
+    "no metadata": (
+        lambda h: h.pop("__metadata__"),
+        "metadata: expected .*'elman', got none: elman.from_torch reads PyTorch's tensors",
+    ),
     "metadata a list": (lambda h: h.update(__metadata__=[]), "metadata: expected .*object"),
     "metadata a number": (metadata(format=1), "metadata 'format': expected .*got 1"),
     "user metadata null": (metadata(**{"user.a": {}}), "metadata 'user.a': expected .*got {}"),
-    "other format": (metadata(format="pt"), "metadata: expected .*'elman', got 'pt'"),
+    "other format": (
+        metadata(format="pt"),
+        "metadata: expected .*'elman', got 'pt': elman.from_torch reads PyTorch's tensors",
+    ),
     "no version": (metadata(format_version=None), "metadata: expected .*version 1, got ''"),
     "version 0": (metadata(format_version="0"), "metadata: expected .*version 1, got '0'"),
     "version 1.0": (metadata(format_version="1.0"), "metadata: expected .*version 1, got '1.0'"),

@@ -590,7 +590,9 @@ def test_another_file_without_a_known_suffix_is_refused(tmp_path):
         (".ckpt", "from_torch"),
         (".keras", "from_keras"),
         (".h5", "from_keras"),
+        (".hdf5", "from_keras"),
         (".onnx", "from_onnx"),
+        (".npz", r"Network\.from_tensors\(np.load\(path\)\)"),
     ],
 )
 def test_loading_names_the_reader_of_a_suffix(suffix, reader, tmp_path):

@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
 # For type checkers, which treat a name imported as itself as public.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from elman import dask as dask
     from elman import dynamics as dynamics
     from elman import errors as errors
     from elman import plot as plot
@@ -174,7 +175,7 @@ _HOMES = {
     "views": "elman.views",
 }
 # Modules that need an extra: imported on use, but not listed for `import *`, `dir` and `help`.
-_EXTRAS = {"plot": "elman.plot", "ray": "elman.ray", "sklearn": "elman.sklearn"}
+_EXTRAS = {name: f"elman.{name}" for name in ("dask", "plot", "ray", "sklearn")}
 
 if not TYPE_CHECKING:  # which cannot evaluate it
     __all__ = list(_HOMES)

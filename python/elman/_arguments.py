@@ -5,18 +5,20 @@ NumPy is imported inside functions, so that importing `elman.Network` does not i
 
 from __future__ import annotations
 
+import math
 import os
 from operator import index
 from typing import TYPE_CHECKING
 
 from elman import _structure
-from elman._container import show
+from elman._text import show
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any, TypeAlias
 
+    import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from elman.activation import Activation
@@ -28,13 +30,18 @@ if TYPE_CHECKING:
     CoreActivation: TypeAlias = tuple[str, float | None, float | None, float | None]
     ReadoutWeights: TypeAlias = tuple[ArrayLike, ArrayLike | None]
 
+UNUSABLE = (ShapeError, DTypeError)  # the errors of an array
+_MOST_LAYERS = 100_000  # a longer list of sizes takes time and memory, and is a mistake
+
 
 def integer(argument: str, value: object) -> int:
     """Return an integer of any type as an int."""
     try:
-        return index(value)  # type: ignore[arg-type]
+        if not isinstance(value, bool):  # which NumPy's bool is not either
+            return index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise ArgumentTypeError(f"{argument}: expected an integer, got {kind(value)}") from None
+        pass
+    raise ArgumentTypeError(f"{argument}: expected an integer, got {kind(value)}")
 
 
 def size(argument: str, value: object, least: int = 1) -> int:
@@ -45,6 +52,12 @@ def size(argument: str, value: object, least: int = 1) -> int:
     if number >= 2**63:
         raise LimitError(f"{argument}: expected less than 2**63, got {show(number)}")
     return number
+
+
+def too_many(argument: str, rows: int, size: int, dtype: np.dtype[Any]) -> str:
+    """Return the message for rows of this size that do not fit in memory, with their bytes."""
+    total = rows * size * dtype.itemsize
+    return f"{argument}: expected rows that fit in memory, got {rows:,} of {size} = {total:,} bytes"
 
 
 def processors() -> int:
@@ -68,8 +81,6 @@ def real(argument: str, value: object) -> float:
 
 def number(argument: str, value: object, *, zero: bool = False, below_1: bool = False) -> float:
     """Return a finite number above 0 (or at least 0) and optionally below 1."""
-    import math
-
     result = real(argument, value)
     enough = result >= 0 if zero else result > 0
     if not enough or not result < (1.0 if below_1 else math.inf):
@@ -119,6 +130,8 @@ def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int | None) -> li
     """Return the sizes of the layers."""
     if hasattr(hidden_size, "__index__"):
         count = 1 if num_layers is None else size("num_layers", num_layers)
+        if count > _MOST_LAYERS:
+            raise LimitError(f"num_layers: expected at most {_MOST_LAYERS:,}, got {show(count)}")
         return [size("hidden_size", hidden_size)] * count
     sizes = listed("hidden_size", hidden_size, "an integer or a sequence of them")
     if not sizes:
@@ -258,7 +271,7 @@ def pair(readout: ReadoutWeights) -> ReadoutWeights:
     if len(pair) != 2:
         raise ArgumentError(f"readout: expected (W_hy, b_y), got {len(pair)} arrays")
     if pair[0] is None:
-        raise ArgumentError("readout.W_hy: expected a tensor, got none")
+        raise ArgumentError(f"{_structure.W_HY}: expected a tensor, got none")
     return pair
 
 
@@ -268,7 +281,9 @@ def num_layers(tensors: dict[str, Array]) -> int:
     while any(name.startswith(_structure.prefixes(count, "forward")) for name in tensors):
         count += 1
     if count == 0:
-        raise ArgumentError("layers: expected at least one layer, got none")
+        pytorch = any(name.rpartition(".")[2].startswith("weight_hh") for name in tensors)
+        remedy = ": elman.from_torch reads a state_dict" if pytorch else ""
+        raise ArgumentError(f"layers: expected at least one layer, got none{remedy}")
     return count
 
 
@@ -331,10 +346,22 @@ def array(argument: str, values: ArrayLike) -> Array:
     return np.asarray(given)
 
 
-def explained(error: ShapeError, x: object, input_size: int) -> ShapeError:
+def network_remedy(net: object) -> str:
+    """Return the way from something to its network, for the end of a sentence; "" if unknown."""
+    if isinstance(net, str | os.PathLike):
+        return "; elman.load reads a model file"
+    for name in ("network", "network_"):  # of a TrainResult or a Trainer; of an estimator
+        if hasattr(net, name):
+            return f"; use its .{name}"
+    return "; elman.from_torch converts a module" if hasattr(net, "state_dict") else ""
+
+
+def explained(
+    error: ShapeError | DTypeError, x: object, input_size: int
+) -> ShapeError | DTypeError:
     """Return an error of x with a remedy, if one is known."""
     said = str(error)
-    return ShapeError(said + (inputs_remedy(x, input_size) if said.startswith("x: ") else ""))
+    return type(error)(said + (inputs_remedy(x, input_size) if said.startswith("x: ") else ""))
 
 
 def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
@@ -344,10 +371,13 @@ def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
     if isinstance(x, list | tuple) and x and all(getattr(part, "ndim", 0) == 1 for part in x):
         parts = "[part[:, None] for part in x]" if input_size == 1 else "arrays of two axes"
         return f": a list of sequences has arrays (T, I), use {parts}"
+    if hasattr(x, "__next__") or (_is_of_objects(x) and _are_sequences(x)):
+        return ": for several sequences use list(x)"
     try:
         shape = np.asarray(x).shape
     except ValueError:
-        return ""
+        several = isinstance(x, list | tuple) and _are_sequences(x)
+        return ": for several sequences use [np.asarray(part) for part in x]" if several else ""
     if input_size == 1 and shape and shape[-1] != 1:
         return (
             f": add an axis for the feature, {'x[:, None]' if len(shape) == 1 else 'x[..., None]'}"
@@ -357,6 +387,21 @@ def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
     if len(shape) >= 2 and shape[-2] == input_size:
         return ": time comes before features, use x.swapaxes(-1, -2)"
     return ""
+
+
+def _is_of_objects(x: object) -> bool:
+    """Return whether this is a NumPy array of objects."""
+    return getattr(getattr(x, "dtype", None), "kind", None) == "O"
+
+
+def _are_sequences(parts: Iterable[Any]) -> bool:
+    """Return whether these are arrays (T, I), of any lengths."""
+    import numpy as np
+
+    try:
+        return all(np.asarray(part).ndim == 2 for part in parts)
+    except (TypeError, ValueError):  # a part has rows of different lengths
+        return False
 
 
 def reals(argument: str, values: ArrayLike) -> Array:
@@ -409,7 +454,7 @@ def nonfinite(tensors: dict[str, Array]) -> str | None:
     import numpy as np
 
     for name, array in tensors.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and np.count_nonzero(np.isfinite(array)) < array.size:
             return f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}"
     return None
 

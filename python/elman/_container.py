@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import math
 import re
-import reprlib
 from typing import TYPE_CHECKING, NamedTuple  # free: NumPy imports `typing` too
 
+from elman._text import show
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -68,18 +68,6 @@ _OTHER_KINDS = (
         "text, such as CSV: elman.read_table reads a table",
     ),
 )
-
-
-class _Repr(reprlib.Repr):
-    def repr_int(self, x: int, level: int) -> str:
-        try:
-            return super().repr_int(x, level)
-        except ValueError:  # Python does not print integers of thousands of digits
-            return f"an integer of {x.bit_length()} bits"
-
-
-_reprlib = _Repr()
-_reprlib.maxstring = 80
 
 
 class Entry(NamedTuple):
@@ -298,16 +286,6 @@ def _require_text(text: str) -> None:
 
 def _refuse_constant(name: str) -> None:
     raise ModelFormatError(f"{name} is not a JSON number")
-
-
-def show(value: Json) -> str:
-    """Return a short one-line repr of untrusted content, for messages."""
-    return " ".join(_reprlib.repr(value).split("\n"))
-
-
-def printable(text: str) -> str:
-    """Escape control characters, so that a file cannot control the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def check_keys(

@@ -42,7 +42,7 @@ def generate(
     for t in range(steps):
         result[..., t, :] = y
         if t + 1 < steps:
-            x = _arguments.array("feedback", feedback(y))
+            x = _arguments.reals("feedback", feedback(y))
             if x.shape != next_shape:
                 raise ShapeError(f"feedback: expected {next_shape}, got {x.shape}")
             y, state = _last(core, x[..., None, :], state, "feedback")

@@ -9,11 +9,12 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _container, _files, _structure
-from elman._container import check_keys, show
+from elman._container import check_keys
 from elman._core import build_info
 from elman._parameters import structure_of
 from elman._structure import Structure
 from elman._table import Table
+from elman._text import show
 from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, IsaError, ModelFormatError, UnsupportedModelError
 
@@ -30,17 +31,22 @@ if TYPE_CHECKING:
     Json = Any  # untrusted: its type is checked before its value is used
 
 VERSION = 1
+CHECKPOINT = "elman-checkpoint"  # the format of the other files that are elman's
 _KEYS = ("format", "format_version", "network", "table", "golden")  # of metadata, besides user.*
 _EXAMPLE = "golden."  # prefix of the names of an example's tensors
 _WRITERS = {  # of other formats, by suffix
     ".onnx": "elman.to_onnx(net, path)",
     ".pt": "torch.save with elman.to_torch(net)",
     ".pth": "torch.save with elman.to_torch(net)",
+    ".ckpt": "torch.save with elman.to_torch(net)",
     ".keras": "a Keras model with the weights elman.to_keras(net)",
     ".h5": "a Keras model with the weights elman.to_keras(net)",
     ".hdf5": "a Keras model with the weights elman.to_keras(net)",
     ".npz": "np.savez(path, **net.tensors())",
+    ".npy": "np.savez(path, **net.tensors())",
     ".pkl": "pickle.dump(net, file)",
+    ".pickle": "pickle.dump(net, file)",
+    ".joblib": "joblib.dump(net, path)",
 }
 
 _OUTPUT_ACTIVATIONS = tuple(TABLE)
@@ -189,7 +195,10 @@ def _check_format(metadata: dict[str, str]) -> None:
     """Raise for other formats and later versions."""
     if metadata.get("format") != "elman":
         got = show(metadata["format"]) if "format" in metadata else "none"
-        raise ModelFormatError(f"metadata: expected the format 'elman', got {got}")
+        remedy = "elman.from_torch reads PyTorch's tensors"
+        if metadata.get("format") == CHECKPOINT:
+            remedy = "elman.train(net, ..., checkpoint=path) resumes the run"
+        raise ModelFormatError(f"metadata: expected the format 'elman', got {got}: {remedy}")
     version = metadata.get("format_version", "")
     if not re.fullmatch("[1-9][0-9]{0,8}", version):
         raise ModelFormatError(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from elman import _arguments, _calendar, _ragged
-from elman._container import show
-from elman._table import plain
+from elman import _arguments, _ragged
+from elman._text import plain, show
 from elman.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -170,6 +169,8 @@ def _inputs(net: Parameters, columns: Columns) -> Array:
         names = [name for name in columns.names if name not in others]
     values = columns.numbers(names, net.dtype, more=2 * len(table.calendar))
     if table.calendar:
+        from elman import _calendar
+
         assert table.time is not None
         times = columns.times(table.time)
         if not names:

@@ -22,7 +22,12 @@ FRAMEWORKS = {  # of files that are not elman's, by suffix
     ".ckpt": "torch",  # or a checkpoint of elman.train
     ".keras": "keras",
     ".h5": "keras",
+    ".hdf5": "keras",
     ".onnx": "onnx",
+}
+_READERS = {
+    **{suffix: f"elman.from_{framework}" for suffix, framework in FRAMEWORKS.items()},
+    ".npz": "elman.Network.from_tensors(np.load(path))",  # what `tensors()` returned
 }
 
 
@@ -82,18 +87,16 @@ def read(path: Path) -> Contents:
     """Read a model file; errors name the file."""
     path = _files.name_of(path)
     suffix = os.path.splitext(path)[1].lower()
-    with _files.naming(path):
+    with _files.naming(path), _files.opened(path) as (file, size):
         try:
-            with _files.opened(path) as (file, size):
-                return _format.read(file.read, size)
+            return _format.read(file.read, size)
         except (UnsupportedModelError, ModelFormatError) as error:
-            if suffix not in FRAMEWORKS or (
+            if suffix not in _READERS or (
                 suffix == ".ckpt" and isinstance(error, ModelFormatError)
             ):
                 raise
             raise UnsupportedModelError(
-                f"expected a model in elman's format, got *{suffix}:"
-                f" elman.from_{FRAMEWORKS[suffix]} reads it"
+                f"expected a model in elman's format, got *{suffix}: {_READERS[suffix]} reads it"
             ) from None
 
 

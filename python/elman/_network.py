@@ -1,32 +1,19 @@
-"""The network: its constructor and the calls that run it in C++."""
+"""The network: its constructor and the calls that run it in C++.
+
+The modules of files are imported inside functions, so that a first call does not wait for them.
+"""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, overload  # NumPy imports `typing` too
 
-from elman import (
-    _arguments,
-    _container,
-    _core,
-    _files,
-    _foreign,
-    _format,
-    _frame,
-    _ragged,
-    _structure,
-)
+from elman import _arguments, _core, _foreign, _frame, _ragged, _structure
 from elman._parameters import Parameters
 from elman._run import Run
-from elman.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    LimitError,
-    ModelFormatError,
-    ShapeError,
-)
+from elman.errors import ArgumentError, ArgumentTypeError, LimitError, ModelFormatError, ShapeError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -34,7 +21,7 @@ if TYPE_CHECKING:
     from elman._arguments import LayerActivation
     from elman._core import Network as Core
     from elman._core import Stream, StreamPool
-    from elman._format import Contents
+    from elman._format import Contents, Example
     from elman._table import Table
     from elman.activation import Activation
     from elman.initialization import Initialization
@@ -237,7 +224,7 @@ class Network(Parameters):
         """
         try:
             y = self._core.call(x, outputs, out)
-        except ShapeError as error:
+        except _arguments.UNUSABLE as error:
             raise _arguments.explained(error, x, self.input_size) from None
         if y is not NotImplemented:
             return y
@@ -354,7 +341,7 @@ class Network(Parameters):
         rest = (hidden, count, out, "x", mask, kind, offsets)
         try:
             run = self._core.run(x, state, lengths, outputs, *rest)
-        except ShapeError as error:
+        except _arguments.UNUSABLE as error:
             raise _arguments.explained(error, x, self.input_size) from None
         if run is not NotImplemented:
             return Run(*run)
@@ -379,8 +366,8 @@ class Network(Parameters):
             Number of outputs to return.
         feedback : callable, optional
             feedback(y) maps outputs (..., O) to the next inputs (..., I). It is called for every
-            output except the last. By default each output is the next input, which requires
-            O == I.
+            output except the last, after which there is no input. By default each output is the
+            next input, which requires O == I.
         state : array_like, shape (..., state_size), optional
             State to begin with; by default the network's initial state.
 
@@ -478,7 +465,7 @@ class Network(Parameters):
         Raises
         ------
         ArgumentError, LimitError
-            As for `stream`; if `n` is negative, or more rows than memory can address.
+            As for `stream`; if `n` is negative, or the states of the rows do not fit in memory.
 
         Examples
         --------
@@ -490,7 +477,11 @@ class Network(Parameters):
         >>> bool((np.stack(steps, axis=1) == net(x)).all())
         True
         """
-        pool = _core.streams(self._core, self, _arguments.size("n", n, 0), nonfinite)
+        count = _arguments.size("n", n, 0)
+        try:
+            pool = _core.streams(self._core, self, count, nonfinite)
+        except MemoryError:
+            raise LimitError(_arguments.too_many("n", count, self.state_size, self.dtype)) from None
         if state is not None:
             pool.state = state
         return pool
@@ -613,12 +604,16 @@ class Network(Parameters):
         OSError
             If the file cannot be written, is write-protected, or is not a regular file.
         """
+        from elman import _files, _format
+
         _format.require_suffix(path)
         example = None if golden is None else self._example(golden)
         _files.replace(path, _format.dumps(self, example))
 
-    def _example(self, x: ArrayLike) -> _format.Example:
+    def _example(self, x: ArrayLike) -> Example:
         """Return the example to save: the inputs and the results of running them."""
+        from elman import _format
+
         inputs = _arguments.reals("golden", _frame.read_one(self, "golden", x))
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:
             raise ShapeError(
@@ -630,6 +625,8 @@ class Network(Parameters):
         return _format.Example(inputs, output, hidden)
 
     def __reduce__(self) -> tuple[Callable[[bytes], Network], tuple[bytes]]:
+        from elman import _format
+
         return _restore, (_format.dumps(self),)
 
     def __copy__(self) -> Network:
@@ -651,9 +648,8 @@ def _start(init: Initialization) -> tuple[str, dict[str, float]]:
 def require_network(net: object) -> None:
     """Raise unless `net` is a network."""
     if not isinstance(net, Network):
-        remedy = "; elman.load reads a model file" if isinstance(net, str | os.PathLike) else ""
-        got = _arguments.kind(net)
-        raise ArgumentTypeError(f"net: expected an elman.Network, got {got}{remedy}")
+        got = f"{_arguments.kind(net)}{_arguments.network_remedy(net)}"
+        raise ArgumentTypeError(f"net: expected an elman.Network, got {got}")
 
 
 def network_of(core: Core, like: Network | None = None) -> Network:
@@ -686,6 +682,8 @@ def network_of_contents(contents: Contents, *, allow_nonfinite: bool) -> Network
 
 def loads(data: bytes, *, allow_nonfinite: bool = False, source: str = "model") -> Network:
     """Return the network in the bytes of a model file; errors name them `source`."""
+    from elman import _container, _files, _format
+
     with _files.naming(source):
         contents = _format.read(_container.memory(data), len(data))
         return network_of_contents(contents, allow_nonfinite=allow_nonfinite)

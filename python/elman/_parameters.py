@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from elman import _arguments, _core, _foreign, _structure
 from elman._structure import Structure
-from elman._table import for_network
-from elman.activation import Activation
+from elman.activation import of_core
 from elman.errors import ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from elman._arguments import HalvesOrLayer, LayerActivation, ReadoutWeights
     from elman._core import Network as Core
     from elman._table import Table
+    from elman.activation import Activation
 
     Array = NDArray[Any]
     T = TypeVar("T")
@@ -44,6 +44,13 @@ class _Constant:
 
     __slots__ = ()
 
+    def _fill(self, **attributes: object) -> None:
+        """Set all attributes of a new object at once."""
+        if hasattr(self, next(iter(attributes))):
+            raise AttributeError("__init__ was already called: networks are immutable")
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)
+
     def __setattr__(self, name: str, value: object) -> None:
         if name not in self.__slots__ or hasattr(self, name):
             raise AttributeError(
@@ -64,6 +71,13 @@ class Layer(_Constant):
 
     __slots__ = ("_W_hh", "_W_xh", "_b_h", "activation", "direction", "reverse")
 
+    _W_xh: Array
+    _W_hh: Array
+    _b_h: Array | None
+    activation: Activation
+    direction: str
+    reverse: Layer | None
+
     def __init__(
         self,
         W_xh: Array,
@@ -73,12 +87,14 @@ class Layer(_Constant):
         direction: str = "forward",
         reverse: Layer | None = None,
     ) -> None:
-        self._W_xh = W_xh
-        self._W_hh = W_hh
-        self._b_h = b_h
-        self.activation = activation
-        self.direction = direction
-        self.reverse = reverse
+        self._fill(
+            _W_xh=W_xh,
+            _W_hh=W_hh,
+            _b_h=b_h,
+            activation=activation,
+            direction=direction,
+            reverse=reverse,
+        )
 
     @property
     def W_xh(self) -> Array:
@@ -115,10 +131,12 @@ class Readout(_Constant):
 
     __slots__ = ("_W_hy", "_b_y", "activation")
 
+    _W_hy: Array
+    _b_y: Array | None
+    activation: Activation
+
     def __init__(self, W_hy: Array, b_y: Array | None, activation: Activation) -> None:
-        self._W_hy = W_hy
-        self._b_y = b_y
-        self.activation = activation
+        self._fill(_W_hy=W_hy, _b_y=b_y, activation=activation)
 
     @property
     def W_hy(self) -> Array:
@@ -199,7 +217,7 @@ class Parameters:
             Accept NaN and infinities.
         activation, output_activation, direction, initial_state, input_mean, input_std, \
 output_mean, output_std, masked, metadata, table
-            As for `Network`.
+            As for `Network`; None as `output_activation` is "identity".
 
         Returns
         -------
@@ -271,7 +289,7 @@ output_mean, output_std, masked, metadata, table
         allow_nonfinite : bool
             Accept NaN and infinities.
         activation, output_activation, direction, masked, metadata, table
-            As for `Network`.
+            As for `Network`; None as `output_activation` is "identity".
 
         Returns
         -------
@@ -388,13 +406,17 @@ output_mean, output_std, masked, metadata, table
         self._tensors = tensors
         self._masked = masked
         self._metadata = MappingProxyType(dict(metadata))
-        self._table = for_network(table, core.input_size, core.output_size)
-        activations = [Activation(*a) for a in core.activations]
+        if table is not None:
+            from elman import _table
+
+            table = _table.for_network(table, core.input_size, core.output_size)
+        self._table = table
+        activations = [of_core(*a) for a in core.activations]
         self._layers = _layers(tensors, core.directions, activations)
         self._readout = None
         if (g := core.output_activation) is not None:
             self._readout = Readout(
-                tensors[_structure.W_HY], tensors.get(_structure.B_Y), Activation(*g)
+                tensors[_structure.W_HY], tensors.get(_structure.B_Y), of_core(*g)
             )
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -505,7 +527,7 @@ output_mean, output_std, masked, metadata, table
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
-        return self._tensors["layers.0.W_hh"].dtype
+        return next(iter(self._tensors.values())).dtype
 
     @property
     def isa(self) -> str:
@@ -567,8 +589,8 @@ output_mean, output_std, masked, metadata, table
 
         Raises
         ------
-        ShapeError
-            If the last axis is not `state_size` long.
+        ShapeError, DTypeError
+            If the last axis is not `state_size` long, or these are not real numbers.
 
         Examples
         --------
@@ -577,7 +599,7 @@ output_mean, output_std, masked, metadata, table
         >>> [h.shape for h in net.split_state(net.run(np.ones((10, 3))).state)]
         [(8,), (5,)]
         """
-        array = _arguments.array("state", state)
+        array = _arguments.reals("state", state)
         if array.ndim == 0 or array.shape[-1] != self.state_size:
             raise ShapeError(f"state: expected (..., {self.state_size}), got {array.shape}")
         return list(_structure.split(array, [len(half.W_hh) for half in _halves(self)]))

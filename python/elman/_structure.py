@@ -26,6 +26,7 @@ VECTORS = ("initial_state", *SCALING)  # of a network, each optional
 W_HY, B_Y = "readout.W_hy", "readout.b_y"
 
 
+# A first call of a network was 0.2 % faster with plain classes in place of named tuples.
 class Structure(NamedTuple):
     """A network without its weights."""
 

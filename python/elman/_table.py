@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from itertools import pairwise
 from operator import index
 from typing import TYPE_CHECKING
 
-from elman import _container
-from elman._container import show
+from elman._text import show
 from elman.errors import ArgumentError, ArgumentTypeError, LimitError, ModelFormatError
 
 if TYPE_CHECKING:
@@ -154,6 +152,8 @@ class Table:
         LimitError
             If the text is too long for a model file.
         """
+        from elman import _container
+
         if not isinstance(text, str):
             raise ArgumentTypeError(f"table: expected JSON text, got {type(text).__name__}")
         if len(text) > _container.MAX_HEADER_BYTES:
@@ -190,6 +190,8 @@ class Table:
 
     def to_json(self) -> str:
         """Return the table as JSON: an object with a key for each field."""
+        import json
+
         return json.dumps(self._fields(), ensure_ascii=False)
 
     def _fields(self) -> dict[str, object]:
@@ -227,8 +229,6 @@ def for_network(table: object, input_size: int, output_size: int) -> Table | Non
     ArgumentTypeError
         If it is not a `Table`.
     """
-    if table is None:
-        return None
     if not isinstance(table, Table):
         raise ArgumentTypeError(f"table: expected an elman.Table, got {type(table).__name__}")
     steps = len(table.horizon)
@@ -244,11 +244,6 @@ def for_network(table: object, input_size: int, output_size: int) -> Table | Non
                 f" {len(found)}"
             )
     return None if table._fields() == _NOTHING else table
-
-
-def plain(name: object) -> str:
-    """Return the name of a column for comparisons that ignore case and blanks."""
-    return "".join(str(name).split()).casefold()
 
 
 def _restore(fields: dict[str, Any]) -> Table:
@@ -323,7 +318,8 @@ def _calendar(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _horizon(value: object) -> tuple[int, ...]:
-    if not isinstance(value, Iterable) or isinstance(value, str | bytes):
+    single = isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0
+    if single or not isinstance(value, Iterable):
         first = _steps(value)
         return (first,) if first else ()
     steps = tuple(map(_steps, value))

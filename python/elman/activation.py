@@ -10,32 +10,35 @@ from elman.errors import ArgumentError, ArgumentTypeError
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["TABLE", "Activation", "Kind"]
+__all__ = ["TABLE", "Activation", "Kind", "range_of"]
+
+INFINITY = float("inf")
 
 
 class Kind(NamedTuple):
     """The properties of a named activation."""
 
     numbers: dict[str, float | None]  # parameters with ONNX's defaults; None: required
+    range: tuple[float, float] = (-INFINITY, INFINITY)  # whatever the parameters are
     in_layers: bool = True  # False: for outputs only
     trainable: bool = True  # False: only if alpha >= 0
 
 
 TABLE = {
-    "tanh": Kind({}),
-    "relu": Kind({}),
-    "sigmoid": Kind({}),
+    "tanh": Kind({}, (-1.0, 1.0)),
+    "relu": Kind({}, (0.0, INFINITY)),
+    "sigmoid": Kind({}, (0.0, 1.0)),
     "identity": Kind({}),
     "leaky_relu": Kind({"alpha": 0.01}, trainable=False),
     "elu": Kind({"alpha": 1.0}, trainable=False),
     "thresholded_relu": Kind({"alpha": 1.0}, trainable=False),
-    "hard_sigmoid": Kind({"alpha": 0.2, "beta": 0.5}),
-    "softsign": Kind({}),
-    "softplus": Kind({}),
-    "scaled_tanh": Kind({"alpha": None, "beta": None}),
+    "hard_sigmoid": Kind({"alpha": 0.2, "beta": 0.5}, (0.0, 1.0)),
+    "softsign": Kind({}, (-1.0, 1.0)),
+    "softplus": Kind({}, (0.0, INFINITY)),
+    "scaled_tanh": Kind({"alpha": None, "beta": None}, (-1.0, 1.0)),  # times alpha
     "affine": Kind({"alpha": None, "beta": None}),
-    "softmax": Kind({}, in_layers=False),
-    "log_softmax": Kind({}, in_layers=False),
+    "softmax": Kind({}, (0.0, 1.0), in_layers=False),
+    "log_softmax": Kind({}, (-INFINITY, 0.0), in_layers=False),
 }
 
 
@@ -113,9 +116,14 @@ class Activation:
             raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
         name = name.encode(errors="backslashreplace").decode()  # of what is not Unicode
-        values = _core.activation((name, *numbers))
-        for slot, value in zip(("name", "alpha", "beta", "clip"), values, strict=True):
-            object.__setattr__(self, slot, value)
+        self._set(*_core.activation((name, *numbers)))
+
+    def _set(self, name: str, alpha: float | None, beta: float | None, clip: float | None) -> None:
+        set_slot = object.__setattr__
+        set_slot(self, "name", name)
+        set_slot(self, "alpha", alpha)
+        set_slot(self, "beta", beta)
+        set_slot(self, "clip", clip)
 
     def _arguments(self) -> tuple[str, float | None, float | None, float | None]:
         """Return the arguments that make an equal activation, here and in the core."""
@@ -153,6 +161,20 @@ class Activation:
             if value is not None
         ]
         return f"{self.name}({', '.join(numbers)})" if numbers else self.name
+
+
+def of_core(name: str, alpha: float | None, beta: float | None, clip: float | None) -> Activation:
+    """Return an activation of a network of the core, which has checked it."""
+    activation = object.__new__(Activation)
+    activation._set(name, alpha, beta, clip)
+    return activation
+
+
+def range_of(activation: Activation) -> tuple[float, float]:
+    """Return the ends of an interval that contains all values, infinite where there is none."""
+    low, high = TABLE[activation.name].range
+    scale = abs(activation.alpha or 0.0) if activation.name == "scaled_tanh" else 1.0
+    return low * scale, high * scale
 
 
 def _number(argument: str, value: object) -> float | None:

@@ -237,8 +237,8 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
 
     Raises
     ------
-    ShapeError, ArgumentError
-        If `x` or `state` has the wrong length, or a layer does not run forward.
+    ShapeError, ArgumentError, ArgumentTypeError
+        If `x` or `state` has the wrong length, a layer does not run forward, or `w` is a network.
 
     Examples
     --------
@@ -248,6 +248,7 @@ def step(w: Weights, x: Sequence[float], state: Sequence[float]) -> tuple[list[f
     >>> len(y), len(state)
     (1, 3)
     """
+    _require_weights(w)
     if not w.runs_forward:
         from elman.errors import ArgumentError
 
@@ -291,6 +292,16 @@ def _read_out(w: Weights, v: list[float]) -> list[float]:
     return v
 
 
+def _require_weights(w: object) -> None:
+    if not isinstance(w, Weights):
+        from elman.errors import ArgumentTypeError
+
+        raise ArgumentTypeError(
+            f"w: expected the weights of a network, got {type(w).__name__}: use"
+            " elman.pure.weights(net)"
+        )
+
+
 def _check_state(w: Weights, state: Sequence[float]) -> None:
     if len(state) != w.state_size:
         from elman.errors import ShapeError
@@ -319,8 +330,8 @@ def run(
 
     Raises
     ------
-    ShapeError
-        If a row of `x`, or `state`, has the wrong length.
+    ShapeError, ArgumentTypeError
+        If a row of `x`, or `state`, has the wrong length, or `w` is a network.
 
     Examples
     --------
@@ -330,6 +341,7 @@ def run(
     >>> len(y)
     2
     """
+    _require_weights(w)
     state = list(w.initial_state if state is None else state)
     if not w.runs_forward:
         return _run_layers(w, x, state)

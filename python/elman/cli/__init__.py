@@ -5,7 +5,7 @@ import errno
 import io
 import sys
 
-from elman._container import printable
+from elman._text import printable
 from elman.cli import stopping
 from elman.errors import ElmanError, VerificationError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman._compare import check
 from elman._compare.opening import options_of
-from elman._container import printable
+from elman._text import printable
 from elman.cli import layout
 from elman.cli.report import describe, print_json, random_inputs
 from elman.errors import ElmanError, ModelFormatError, UnsupportedModelError

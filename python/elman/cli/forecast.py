@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import elman
-from elman._container import printable
+from elman._text import printable
 from elman.cli import layout, models, plot, report
 from elman.errors import ArgumentError
 from elman.files import writing

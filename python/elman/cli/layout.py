@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from elman._container import printable
+from elman._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

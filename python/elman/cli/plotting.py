@@ -12,7 +12,7 @@ import numpy as np
 
 import elman
 from elman import _files
-from elman._container import printable
+from elman._text import printable
 from elman.cli import heatmap, models, plot, report
 from elman.errors import ArgumentError, TableError
 from elman.files.arrays import ArraySource

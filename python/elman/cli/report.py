@@ -12,8 +12,8 @@ import numpy as np
 
 import elman
 from elman import _golden, _loading
-from elman._container import printable
 from elman._format import VERSION
+from elman._text import printable
 from elman.cli import models
 from elman.cli.text import tell
 from elman.files import running

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 
-from elman._container import printable
+from elman._text import printable
 
 
 def tell(notes: Iterable[str]) -> None:

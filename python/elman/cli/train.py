@@ -14,7 +14,7 @@ import numpy as np
 import elman
 from elman import _files
 from elman._arguments import processors
-from elman._container import printable
+from elman._text import printable
 from elman.cli import layout, report
 from elman.cli.examples import read
 from elman.cli.splitting import split

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elman._container import printable
+from elman._text import printable
 from elman.errors import ElmanError, TableError
 
 if TYPE_CHECKING:

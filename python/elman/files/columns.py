@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from elman._container import printable, show
-from elman._table import plain
+from elman._text import plain, printable, show
 from elman.errors import TableError
 from elman.files.dates import is_date, is_day, parse
 from elman.files.fields import MISSING, NAMES, is_number, shortened, split

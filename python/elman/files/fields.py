@@ -6,7 +6,7 @@ import csv
 import re
 from math import isinf
 
-from elman._container import printable
+from elman._text import printable
 from elman.errors import TableError
 
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", None: "blanks"}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from elman import _files
-from elman._container import printable
+from elman._text import printable
 from elman.errors import ArgumentError, TableError
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Carry: TypeAlias = "dict[str, Array]"
 
 PART = 1 << 22  # bytes of inputs in a part, where memory allows it
+MOST_LANES = 256  # parts that are run at a time, each in a thread, whatever the number asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from elman._container import printable
+from elman._text import printable
 from elman.errors import DTypeError, ShapeError, TableError
 from elman.files.arrays import ArraySource
 from elman.files.jobs import changed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman._container import printable
+from elman._text import printable
 from elman.errors import ElmanError, LimitError, TableError
 from elman.files import jobs
 from elman.files.jobs import Bad, Outputs, Part, Parts, Sequences, Span, changed
@@ -415,7 +415,7 @@ class NpySource:
 
     def _fitting(self) -> int:
         """Return how many of the parts may be run at a time."""
-        lanes = self._plan.threads
+        lanes = min(self._plan.threads, jobs.MOST_LANES)
         for path, header in zip(self.paths, self.headers, strict=True):
             count, steps = divided(self._net, path, header, self._plan, self._planned)
             size, plan = count * steps, self._plan

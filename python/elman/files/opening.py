@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from elman import _files
-from elman._container import printable, show
+from elman._text import printable, show
 from elman.errors import LimitError, TableError
 
 if TYPE_CHECKING:

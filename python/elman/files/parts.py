@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _files
-from elman._container import printable
+from elman._text import printable
 from elman.errors import ArgumentError, ElmanError
 from elman.files import journal
 from elman.files.output import writes_directly

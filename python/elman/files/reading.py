@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman import _arguments, _calendar
-from elman._container import show
-from elman._table import plain
+from elman._text import plain, show
 from elman.errors import ArgumentError, ArgumentTypeError, TableError
 from elman.files import missing as gaps
 from elman.files.arrays import ArraySource

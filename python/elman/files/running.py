@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from elman import _arguments, _frame, _ragged
-from elman._container import show
 from elman._network import require_network
-from elman._table import Table, plain
+from elman._table import Table
+from elman._text import plain, show
 from elman.errors import ArgumentError, TableError
 from elman.files import dates
 from elman.files import missing as gaps

@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from elman import _arguments, _files
-from elman._container import printable
 from elman._network import require_network
+from elman._text import printable
 from elman.errors import ArgumentError, ArgumentTypeError, TableError
 from elman.files import inputs as sources
 from elman.files import output, running, writing

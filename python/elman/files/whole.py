@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elman._container import show
+from elman._text import show
 from elman.errors import TableError
 from elman.files import dates
 from elman.files import missing as gaps

@@ -11,7 +11,7 @@ import numpy as np
 from elman import _arguments, _html
 from elman._network import require_network
 from elman._parameters import core_of
-from elman.errors import ArgumentError, DivergenceError
+from elman.errors import ArgumentError, DivergenceError, LimitError
 from elman.files import missing as gaps
 from elman.files.frame import Frame
 from elman.forecasting import intervals
@@ -341,7 +341,10 @@ def _steps(plan: Plan, steps: int | None) -> Array:
         steps = STEPS if recursive else plan.horizon[-1]
     count = _arguments.size("steps", steps)
     if recursive:
-        return np.arange(1, count + 1)
+        try:
+            return np.arange(1, count + 1)
+        except (MemoryError, ValueError):
+            raise LimitError(f"steps: expected steps that fit in memory, got {count:,}") from None
     if count > plan.horizon[-1]:
         raise ArgumentError(
             f"steps: expected at most {plan.horizon[-1]}, the horizon of the network, got {count}:"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments, _frame
-from elman._container import show
+from elman._text import show
 from elman.errors import ArgumentError, DTypeError
 from elman.files import opening
 from elman.files.arrays import ArraySource

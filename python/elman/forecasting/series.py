@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _calendar, _ragged
-from elman._container import show
+from elman._text import show
 from elman.errors import ArgumentError, ShapeError
 from elman.files import running
 from elman.forecasting import times as clock

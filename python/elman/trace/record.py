@@ -10,6 +10,7 @@ import numpy as np
 from elman import _arguments, _files, _html
 from elman._json import for_json
 from elman._parameters import sizes
+from elman._text import show
 from elman.errors import ArgumentError
 from elman.trace import equations, tables
 from elman.trace.writing import Style
@@ -216,7 +217,8 @@ def _index(argument: str, value: int, size: int) -> int:
     number = _arguments.integer(argument, value)
     if size == 0:
         what = "step" if argument == "t" else argument
-        raise ArgumentError(f"{argument}: expected a {what}, got {number}: the trace has none")
+        got = show(number)
+        raise ArgumentError(f"{argument}: expected a {what}, got {got}: the trace has none")
     if not -size <= number < size:
-        raise ArgumentError(f"{argument}: expected {-size} to {size - 1}, got {number}")
+        raise ArgumentError(f"{argument}: expected {-size} to {size - 1}, got {show(number)}")
     return number % size

@@ -13,9 +13,9 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import _container, _files, _structure
-from elman._container import show
+from elman import _container, _files, _format, _structure
 from elman._format import DTYPES
+from elman._text import show
 from elman.errors import (
     ArgumentError,
     ModelFormatError,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Path = str | os.PathLike[str]
     Json = dict[str, Any]
 
-FORMAT = "elman-checkpoint"
+FORMAT = _format.CHECKPOINT
 FORMAT_VERSION = "1"
 
 _HISTORY = {"history.loss", "history.validation_loss", "history.learning_rate"}
@@ -57,10 +57,10 @@ class Checkpoint(NamedTuple):
 
 
 class Saver:
-    """Writer of checkpoints for a run with these settings; inactive if the path is None."""
+    """Writer of checkpoints for a run with these settings."""
 
-    def __init__(self, path: Path | None, every: int, settings: Json) -> None:
-        self.path = None if path is None else _files.name_of(path, "checkpoint")
+    def __init__(self, path: Path, every: int, settings: Json) -> None:
+        self.path = _files.name_of(path, "checkpoint")
         self.every = every
         self.settings = settings
         self.unsaved: Checkpoint | None = None
@@ -77,8 +77,6 @@ class Saver:
         OSError
             If it cannot be read, or not be written later.
         """
-        if self.path is None:
-            return None
         try:
             found, checkpoint = _checked(self.path)
         except FileNotFoundError:
@@ -100,17 +98,16 @@ class Saver:
 
     def keep(self, checkpoint: Callable[[], Checkpoint], epochs: int) -> None:
         """Store a checkpoint after an epoch, and write it if it is due."""
-        if self.path is not None:
-            self.unsaved = checkpoint()
-            if epochs % self.every == 0:
-                self.flush()
+        self.unsaved = checkpoint()
+        if epochs % self.every == 0:
+            self.flush()
 
     def flush(self) -> None:
         """Write the stored checkpoint, if any, and replace the file atomically.
 
         If that fails, as on a full disk, warn: it must not take away the result of the training.
         """
-        if self.path is not None and self.unsaved is not None:
+        if self.unsaved is not None:
             metadata = {
                 "format": FORMAT,
                 "format_version": FORMAT_VERSION,
@@ -186,7 +183,7 @@ def _check_progress(progress: Json, tensors: dict[str, Array]) -> None:
     if type(updates) is not int or not 0 <= updates < 2**53:
         raise ModelFormatError(f"progress: expected a count of updates, got {show(updates)}")
     rate = progress["learning_rate"]
-    if type(rate) is not float or not 0 < rate < math.inf:
+    if type(rate) is not float or not 0 <= rate < math.inf:
         raise ModelFormatError(f"progress: expected a learning rate, got {show(rate)}")
     if best is not None and (type(best) is not int or not 1 <= best <= done):
         raise ModelFormatError(

@@ -129,23 +129,27 @@ def collect(
         None if lengths is None else _arguments.array("lengths", lengths),
         None if state is None else _arguments.array("state", state),
     )
+    if sample_weight is None and step_weight is None and known is None:
+        return data
     given = {"sample_weight": sample_weight, "step_weight": step_weight, "horizon": known}
     names = [name for name, weights in given.items() if weights is not None]
-    if not names:
-        return data
     weights = _weights(data.x.shape[:-1], outputs, sample_weight, step_weight, known)
     return data._replace(weights=weights, weights_name=" * ".join(names))
 
 
 def _inputs(net: Network, x: ArrayLike) -> Array:
     """Return x as an array of at least two axes."""
-    remedy = _arguments.inputs_remedy(x, net.input_size)
+    I = net.input_size
     try:
         array = _arguments.array("x", x)
     except ShapeError as error:
-        raise ShapeError(f"{error}{remedy}") from error.__cause__
-    if array.ndim < 2 or (isinstance(x, list) and remedy and array.shape[-1] != net.input_size):
-        raise ShapeError(f"x: expected (..., T, {net.input_size}), got {array.shape}{remedy}")
+        raise ShapeError(f"{error}{_arguments.inputs_remedy(x, I)}") from error.__cause__
+    if array.ndim < 2:
+        _arguments.reals("x", array)
+    if array.ndim < 2 or (isinstance(x, list) and array.shape[-1] != I):
+        remedy = _arguments.inputs_remedy(x, I)
+        if array.ndim < 2 or remedy:
+            raise ShapeError(f"x: expected (..., T, {I}), got {array.shape}{remedy}")
     return array
 
 

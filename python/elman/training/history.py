@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from elman import _files, _html
+from elman import _files, _foreign, _html
 from elman.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
@@ -142,8 +142,9 @@ class TrainResult(NamedTuple):
         said = f"'TrainResult' object has no attribute {name!r}"
         for part in self._fields:
             if not name.startswith("_") and hasattr(type(getattr(self, part)), name):
-                said += f": use result.{part}.{name}"
-        raise AttributeError(said)
+                raise AttributeError(f"{said}: use result.{part}.{name}")
+        remedy = _foreign.attribute(name).partition(": use ")[2]
+        raise AttributeError(f"{said}: use {remedy}, with net = result.network" if remedy else said)
 
     def __repr__(self) -> str:
         history = self.history

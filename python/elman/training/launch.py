@@ -220,6 +220,10 @@ def launch(
     shown = _arguments.flag("progress", progress)
     if _arguments.flag("train_initial_state", train_initial_state) and state is not None:
         raise ArgumentError("state: expected None with train_initial_state, got a state")
+    if callable(learning_rate):  # which a Trainer takes, for updates of its own
+        raise ArgumentTypeError(
+            f"learning_rate: expected a number, got {_arguments.kind(learning_rate)}: use schedule="
+        )
     trainer = make(
         net,
         loss=loss,
@@ -251,19 +255,22 @@ def launch(
     if validation is not None:
         trainer._examples(given)  # before the split, so that errors give indices into all of it
         given, held_out = data.with_validation(net, given, validation, outputs, plan.seed)
-    settings = {
-        "network": description(net),
-        "data": shapes(given),
-        "validation": shapes(held_out),
-        **trainer._settings,
-        **plan.settings(),
-    }
+    saver = None
+    if checkpoint is not None:
+        settings = {
+            "network": description(net),
+            "data": shapes(given),
+            "validation": shapes(held_out),
+            **trainer._settings,
+            **plan.settings(),
+        }
+        saver = Saver(checkpoint, every, settings)
     return fit(
         trainer,
         given,
         held_out,
         plan,
-        saver=Saver(checkpoint, every, settings),
+        saver=saver,
         callback=callback,
         progress=shown,
         judge_scale=True,

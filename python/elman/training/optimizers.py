@@ -171,7 +171,7 @@ class Adagrad(Optimizer):
     weight_decay: float = 0.0
 
 
-OPTIMIZERS = {kind.name: kind for kind in (SGD, Adam, AdamW, RMSprop, Adagrad)}
+OPTIMIZERS = {kind.name: kind() for kind in (SGD, Adam, AdamW, RMSprop, Adagrad)}
 
 
 def choose(
@@ -184,7 +184,7 @@ def choose(
                 f"optimizer: expected one of {', '.join(OPTIMIZERS)}, got {optimizer!r}"
                 + _foreign.value(optimizer, OPTIMIZERS)
             )
-        optimizer = OPTIMIZERS[optimizer]()
+        optimizer = OPTIMIZERS[optimizer]
     if not isinstance(optimizer, Optimizer):
         raise ArgumentTypeError(
             f"optimizer: expected a name or an optimizer such as elman.SGD(0.1),"

@@ -203,7 +203,9 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """Return everything that resuming requires."""
         state = self.trainer.state()
-        progress = {name: state.pop(name).item() for name in _NUMBERS}
+        progress = {name: getattr(self.trainer, name) for name in _NUMBERS}
+        for name in _NUMBERS:  # there is no learning rate if a callback has set a function
+            state.pop(name, None)
         tensors = {f"state.{name}": array for name, array in state.items()}
         if self.best is not None:
             tensors["best"] = self.best

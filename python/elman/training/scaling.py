@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from elman.activation import range_of
 from elman.errors import ScalingWarning
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ _STD = 10.0
 _MEAN_IN_STD = 4.0  # of values that vary; only if the mean is above 2
 _SMALL_MEAN = 2.0
 _CONSTANT = 1e-6  # a deviation below this share of the mean
-_ROWS = 2**16  # at a time, in float64
+_NUMBERS = 2**15  # at a time, in float64: they stay in the cache
 _SHOWN = 8  # columns whose numbers the remedy gives
-_BOUNDED = ("sigmoid", "softmax", "tanh", "hard_sigmoid", "softsign", "scaled_tanh")
 
 
 class _Columns(NamedTuple):
@@ -45,11 +45,12 @@ def warn(net: Network, data: Data, loss: str, outputs: str) -> None:
     of_x, of_y = _counted(data, outputs)
     said: list[str] = []
     remedy: list[str] = []
-    x = _columns(data.x, of_x, net.input_mean, net.input_std)
-    _say("x", "input", "feature", x, said, remedy)
-    if loss == "mse" and not _bounded(net):
-        y = _columns(data.y, of_y, net.output_mean, net.output_std)
-        _say("y", "output", "output", y, said, remedy)
+    with np.errstate(all="ignore"):
+        x = _columns(data.x, of_x, net.input_mean, net.input_std)
+        _say("x", "input", "feature", x, said, remedy)
+        if loss == "mse" and not _bounded(net):
+            y = _columns(data.y, of_y, net.output_mean, net.output_std)
+            _say("y", "output", "output", y, said, remedy)
     if said:
         warnings.warn(
             f"{'; '.join(said)}. Training expects means near 0 and deviations near 1: let the"
@@ -100,7 +101,7 @@ def _rounded(mean: float, std: float) -> float:
 
 def _bounded(net: Network) -> bool:
     g = net.output_activation or net.activations[-1]
-    return g.clip is not None or g.name in _BOUNDED
+    return g.clip is not None or bool(np.isfinite(range_of(g)).all())
 
 
 def _counted(data: Data, outputs: str) -> tuple[Array | None, Array | None]:
@@ -121,31 +122,31 @@ def _columns(
     values: Array, mask: Array | None, shift: Array | None, scale: Array | None
 ) -> _Columns:
     """Return mean and deviation of unscaled columns, and which are far off after a scaling."""
-    rows = np.asarray(values).reshape(-1, values.shape[-1])
-    count, total, squares = 0, np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
-    first: Array | None = None  # subtracted, so that the squares keep their digits
-    with np.errstate(all="ignore"):
-        for begin in range(0, len(rows), _ROWS):
-            block = rows[begin : begin + _ROWS]
-            if mask is not None:
-                block = block[mask[begin : begin + _ROWS]]
-            if not len(block):
-                continue
-            block = block.astype(np.float64)
-            first = block[0].copy() if first is None else first
-            block -= first
-            count += len(block)
-            total += block.sum(axis=0)
-            squares += np.einsum("ij,ij->j", block, block)
-        if first is None:
-            nothing = np.zeros(rows.shape[1])
-            return _Columns(nothing, nothing, nothing > 0)
-        offset = total / count
-        mean = first + offset
-        std = np.sqrt(np.maximum(squares / count - offset**2, 0))
-        seen = np.abs(mean - (0 if shift is None else shift)) / (1 if scale is None else scale)
-        spread = std / (1 if scale is None else scale)
-        varies = std > _CONSTANT * np.abs(mean)
-        far = (seen > _MEAN) | (spread > _STD)
-        far |= varies & (seen > _SMALL_MEAN) & (seen > _MEAN_IN_STD * spread)
+    rows = values.reshape(-1, values.shape[-1])
+    mean, std = _moments(rows, mask)
+    size, spread = np.abs(mean), std
+    seen = size if shift is None else np.abs(mean - shift)
+    if scale is not None:
+        seen, spread = seen / scale, std / scale
+    varies = std > _CONSTANT * size
+    far = (seen > _MEAN) | (spread > _STD)
+    far |= varies & (seen > _SMALL_MEAN) & (seen > _MEAN_IN_STD * spread)
     return _Columns(mean, std, far)
+
+
+def _moments(rows: Array, mask: Array | None) -> tuple[Array, Array]:
+    """Return the mean and the standard deviation of each column, over the rows of a mask if any."""
+    shift = rows[0 if mask is None else mask.argmax(), :, np.newaxis].astype(np.float64)
+    count, total, squares = 0, np.zeros(len(shift)), np.zeros(len(shift))
+    step = max(1, _NUMBERS // len(shift))
+    for begin in range(0, len(rows), step):
+        block = rows[begin : begin + step]
+        if mask is not None:
+            block = block[mask[begin : begin + step]]
+        columns = block.T.astype(np.float64, order="C")  # NumPy sums an axis of few columns slowly
+        columns -= shift  # so that the squares keep their digits
+        count += len(block)
+        total += columns.sum(axis=1)
+        squares += np.einsum("ij,ij->i", columns, columns)
+    offset = total / count
+    return shift[:, 0] + offset, np.sqrt(np.maximum(squares / count - offset**2, 0))

@@ -141,11 +141,12 @@ class Trainer:
             "train_initial_state": _arguments.flag("train_initial_state", train_initial_state),
         }
         start = _with_initial_state(net) if train_initial_state else net
-        self._core = _core.trainer(core_of(start), chosen.name, chosen.settings(), **rules)
+        settings = chosen.settings()
+        self._core = _core.trainer(core_of(start), chosen.name, settings, **rules)
         self._settings = {  # of a checkpoint
             "loss": loss,
             "outputs": outputs,
-            "optimizer": {"name": chosen.name, **chosen.settings()},
+            "optimizer": {"name": chosen.name, **settings},
             "learning_rate": chosen.learning_rate,
             **rules,
         }
@@ -320,7 +321,7 @@ class Trainer:
         updates = _arguments.size(_UPDATES, _scalar(arrays, _UPDATES), least=0)
         rate: Rate = self._learning_rate
         if _LEARNING_RATE in arrays and not callable(rate):
-            rate = _arguments.number(_LEARNING_RATE, _scalar(arrays, _LEARNING_RATE))
+            rate = _arguments.number(_LEARNING_RATE, _scalar(arrays, _LEARNING_RATE), zero=True)
         own = {name: a for name, a in arrays.items() if name not in (_UPDATES, _LEARNING_RATE)}
         self._core.restore(own, updates)
         self._learning_rate = rate
@@ -376,9 +377,7 @@ class Trainer:
         elif not self._core.finite:
             what = f"weights: expected finite numbers, got NaN or infinities {when}"
         if what is not None:
-            raise DivergenceError(
-                f"{what}: try a learning_rate below {self.learning_rate:g}, or clip_norm=1"
-            )
+            raise DivergenceError(f"{what}: try a learning_rate below {self.learning_rate:g}")
 
 
 def _with_initial_state(net: Network) -> Network:

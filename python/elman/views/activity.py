@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments
-from elman._container import show
+from elman._text import show
 from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:

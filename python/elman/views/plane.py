@@ -8,6 +8,7 @@ import numpy as np
 
 from elman import _arguments
 from elman._network import require_network
+from elman.activation import range_of
 from elman.dynamics import fixed_points
 from elman.errors import ShapeError, UnsupportedModelError
 
@@ -26,12 +27,6 @@ GRID = 121  # points along each axis
 MARGIN = 0.08  # around the range of the states
 STEPS = 60  # of a trajectory
 UNBOUNDED = 2.0  # half the width for activations without a range, at least
-RANGES = {  # of the states
-    "tanh": (-1.0, 1.0),
-    "softsign": (-1.0, 1.0),
-    "sigmoid": (0.0, 1.0),
-    "hard_sigmoid": (0.0, 1.0),
-}
 
 
 def phase_plane(
@@ -107,7 +102,8 @@ def _of_units(net: Network) -> list[Activation]:
 def _ends(f: Activation, fixed: Array) -> tuple[float, float]:
     """Return the ends of an axis, from the range of the activation or the fixed points."""
     half = max(UNBOUNDED, 1.3 * float(np.abs(fixed).max(initial=0.0)))
-    low, high = RANGES.get(f.name, (0.0 if f.name == "relu" else -half, half))
+    ends = np.array(range_of(f))
+    low, high = np.where(np.isinf(ends), (-half, half), ends).tolist()
     margin = MARGIN * (high - low)
     return low - margin, high + margin
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from elman import _arguments, _structure
-from elman._container import show
 from elman._network import require_network
+from elman._text import show
 from elman.errors import ArgumentError
 from elman.trace import Trace
 from elman.views.activity import limits as ends_of

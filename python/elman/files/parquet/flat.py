@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman._container import show
+from elman._text import show
 from elman.errors import TableError
 from elman.files import running, writing
 from elman.files.parquet.layout import LISTS, ROWS

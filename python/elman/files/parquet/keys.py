@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman._container import show
+from elman._text import show
 from elman.errors import LimitError, TableError
 from elman.files.parquet import nested
 from elman.files.parquet.reading import PartReader, UnreadableError, named, place

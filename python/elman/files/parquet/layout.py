@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman._container import show
-from elman._table import plain
+from elman._text import plain, show
 from elman.errors import ArgumentError, TableError, UnsupportedModelError
 from elman.files import running
 from elman.files.parquet import nested

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman._container import printable
+from elman._text import printable
 from elman.errors import LimitError, TableError
-from elman.files.jobs import Bad, Outputs, Parts, Sequences
+from elman.files.jobs import MOST_LANES, Bad, Outputs, Parts, Sequences
 from elman.files.parquet import nested
 from elman.files.parquet.outputs import Passed
 from elman.files.parquet.reading import PartReader, UnreadableError, divided, place
@@ -32,7 +32,8 @@ WAITING = 8  # parts in memory that are not run; of those that are run, there ar
 
 def lanes(request: Request, size: int) -> int:
     """Return how many parts of this size may be run at a time."""
-    return max(1, min(request.threads, (request.memory // size - WAITING) // 2))
+    most = min(request.threads, MOST_LANES)
+    return max(1, min(most, (request.memory // size - WAITING) // 2))
 
 
 class ListSource:

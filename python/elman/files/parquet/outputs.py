@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman._container import show
+from elman._text import show
 from elman.errors import TableError
 from elman.files import running
 from elman.files.parquet import nested

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _files
-from elman._container import printable
+from elman._text import printable
 from elman.errors import ElmanError, TableError
 from elman.files.jobs import Part, Span
 from elman.files.parquet.footer import group_sizes

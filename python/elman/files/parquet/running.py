@@ -7,7 +7,7 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
-from elman._container import printable, show
+from elman._text import printable, show
 from elman.errors import ArgumentError, TableError
 from elman.files import jobs, output, parts
 from elman.files.jobs import Bad

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elman._container import show
+from elman._text import show
 from elman.activation import Activation
 from elman.errors import ModelFormatError, UnsupportedModelError
 

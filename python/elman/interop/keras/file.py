@@ -11,7 +11,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from elman import _arguments, _container
+from elman import _arguments, _container, _text
 from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _archive
 from elman.interop.keras import config as configs
@@ -69,7 +69,7 @@ def _refuse_own_functions(live: Any) -> None:
             name = getattr(function, "__name__", type(function).__name__)
             raise UnsupportedModelError(
                 f"layer {str(layer.name)[:80]!r}: expected an activation of Keras, got"
-                f" {_container.show(f'{module}.{name}')}"
+                f" {_text.show(f'{module}.{name}')}"
             )
 
 

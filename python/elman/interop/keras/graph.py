@@ -9,7 +9,7 @@ import itertools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from elman._container import show
+from elman._text import show
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop.keras.config import as_object, class_name, flag, layer_name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from elman._container import show
+from elman._text import show
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop import _source
 from elman.interop._source import Row, listed

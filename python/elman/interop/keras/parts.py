@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from elman._container import show
+from elman._text import show
 from elman.activation import TABLE
 from elman.errors import ModelFormatError, UnsupportedModelError
 from elman.interop._source import Row

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, _container, _files
+from elman import _arguments, _files, _text
 from elman.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -278,7 +278,7 @@ class _Parts:
     def _half(self, cell: Any) -> Half:
         weights = self._find(cell.store)
         path, recurrent = weights["recurrent_kernel"]
-        _source.refuse_gates(_container.printable(path), recurrent.shape, "this")
+        _source.refuse_gates(_text.printable(path), recurrent.shape, "this")
         U = cell.units or (recurrent.shape or (0,))[0]
         kernel = weights["kernel"][1]
         I = kernel.shape[0] if self._width is None and kernel.ndim else self._width
@@ -301,7 +301,7 @@ class _Parts:
     def _embedding(self, part: KerasEmbedding) -> Iterator[Part]:
         path, table = self._find(part.store)["embeddings"]
         if table.ndim != 2 or part.words not in (None, table.shape[0]):
-            shown = _container.printable(path)
+            shown = _text.printable(path)
             raise ModelFormatError(f"{shown}: expected ({part.words or 'V'}, E), got {table.shape}")
         self._width = table.shape[1]
         if self._said.embedding == "rows":
@@ -348,7 +348,7 @@ class _Parts:
             if piece.array.ndim > 1 or (
                 piece.array.size != 1 and self._width not in (None, piece.array.size)
             ):
-                shown = _container.printable(piece.name)
+                shown = _text.printable(piece.name)
                 raise ModelFormatError(
                     f"{shown}: expected ({self._width},), got {piece.array.shape}"
                 )
@@ -376,7 +376,7 @@ def _bias(weights: Weights) -> tuple[Piece, ...]:
 def _check_shapes(weights: Weights, shapes: dict[str, tuple[int | None, ...]]) -> None:
     for kind, (path, array) in weights.items():
         if array.shape != shapes[kind]:
-            shown = _container.printable(path)
+            shown = _text.printable(path)
             raise ModelFormatError(f"{shown}: expected {shapes[kind]}, got {array.shape}")
 
 
