@@ -148,6 +148,9 @@ def test_a_choice_of_another_spelling_is_named(options, meant):
         ("summary", "print(net)"),
         ("to", "net.astype("),
         ("trainable_variables", "net.tensors()"),
+        ("to_onnx", "elman.to_onnx(net)"),
+        ("weight_hh_l0", "net.layers[0].W_hh"),
+        ("bidirectional", "net.direction"),
     ],
 )
 def test_a_method_of_other_libraries_names_the_right_way(name, way):
@@ -155,6 +158,32 @@ def test_a_method_of_other_libraries_names_the_right_way(name, way):
     assert not hasattr(net, name)
     with pytest.raises(AttributeError, match=rf"'{name}'.*{re.escape(way)}"):
         getattr(net, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("RNN", "elman.Network"),
+        ("LSTM", "elman.Network: elman has Elman networks only"),
+        ("ElmanRegressor", "elman.sklearn.ElmanRegressor"),
+        ("save", "net.save(path)"),
+        ("fit", "elman.train(net, x, y)"),
+    ],
+)
+def test_a_name_of_other_libraries_in_the_package_names_the_right_one(name, way):
+    assert not hasattr(elman, name)
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}': use {re.escape(way)}$"):
+        getattr(elman, name)
+
+
+def test_a_missing_argument_is_named():
+    with pytest.raises(elman.ArgumentTypeError, match=r"^Network: expected input_size, .*, got no"):
+        elman.Network(3)
+    message = r"^Network: .*, got no output_size: None for a network without a readout$"
+    with pytest.raises(elman.ArgumentTypeError, match=message):
+        elman.Network(3, 8)
+    with pytest.raises(elman.ArgumentTypeError, match=r"^train: expected net, x, y, got no y$"):
+        elman.train(elman.Network(1, 2, 1), np.zeros((3, 1)))
 
 
 def test_an_unknown_attribute_is_a_plain_error():

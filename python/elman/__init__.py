@@ -184,7 +184,10 @@ if not TYPE_CHECKING:  # which cannot evaluate it
 def __getattr__(name: str) -> object:
     home = _HOMES.get(name) or _EXTRAS.get(name)
     if home is None:
-        raise AttributeError(f"module 'elman' has no attribute {name!r}")
+        said = f"module 'elman' has no attribute {name!r}"
+        if not name.startswith("_"):  # not an import of a private module, which asks here first
+            said += __import__("elman._foreign", fromlist=["*"]).of_module(name)
+        raise AttributeError(said)
     module = __import__(home, fromlist=["*"])
     value = module if home == f"elman.{name}" else getattr(module, name)
     globals()[name] = value

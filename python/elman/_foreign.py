@@ -22,6 +22,7 @@ _NETWORK = {
     "device": "no device: elman computes on the CPU",
     "dropout": "weight_decay in training: elman has no dropout",
     "go_backwards": 'direction="reverse"',
+    "in_features": "input_size=",
     "hidden_dim": "hidden_size=",
     "hidden_layer_sizes": "hidden_size=",
     "hidden_sizes": "hidden_size=",
@@ -37,7 +38,9 @@ _NETWORK = {
     "n_outputs": "output_size=",
     "nonlinearity": "activation=",
     "num_classes": 'output_size= and output_activation="softmax"',
+    "num_units": "hidden_size=",
     "out_activation": "output_activation=",
+    "out_features": "output_size=",
     "output_dim": "output_size=",
     "output_scale": "output_mean= and output_std=",
     "random_state": "seed=",
@@ -110,11 +113,19 @@ _VALUES = {
 _WORDS = {"Network": _NETWORK, "Trainer": _TRAINING, "train": _TRAINING}
 
 _ATTRIBUTES = {
+    "W_hh": "net.layers[0].W_hh",
+    "W_hy": "net.readout.W_hy",
+    "W_xh": "net.layers[0].W_xh",
+    "b_h": "net.layers[0].b_h",
+    "b_y": "net.readout.b_y",
     "backward": "elman.loss_and_gradients(net, x, y) or elman.backward(net, x, dL_dy)",
+    "bidirectional": "net.direction",
     "call": "net(x)",
+    "clone": "net itself: networks are immutable",
     "coefs_": "net.tensors()",
     "compile": "elman.train(net, x, y, loss=..., optimizer=...)",
     "copy": "net itself: networks are immutable",
+    "count_params": "net.num_parameters",
     "cpu": "net itself: elman computes on the CPU",
     "cuda": "net itself: elman computes on the CPU",
     "double": 'net.astype("float64")',
@@ -124,27 +135,59 @@ _ATTRIBUTES = {
     "float": 'net.astype("float32")',
     "forward": "net(x)",
     "get_weights": "net.tensors()",
+    "gradients": "elman.loss_and_gradients(net, x, y)",
+    "load": "elman.load(path)",
     "load_state_dict": "elman.from_torch(...) or net.replace(tensors=...)",
     "load_weights": "elman.load(path)",
+    "loss": "elman.Trainer(net).loss(x, y)",
     "named_parameters": "net.tensors()",
+    "nonlinearity": "net.activation",
+    "num_params": "net.num_parameters",
     "parameters": "net.tensors()",
     "partial_fit": "elman.Trainer(net).update(x, y)",
     "predict": "net(x)",
     "predict_proba": 'net(x), with output_activation="softmax"',
+    "reset": "stream = net.stream() and stream.reset()",
     "reset_state": "stream = net.stream() and stream.reset()",
     "reset_states": "stream = net.stream() and stream.reset()",
+    "save_weights": "net.save(path)",
     "score": "elman.Trainer(net).loss(x, y)",
     "set_weights": "net.replace(tensors=...)",
     "state_dict": "elman.state_dict(net) or net.tensors()",
     "step": "stream = net.stream() and stream.step(x_t)",
     "summary": "print(net), net.layers and net.readout",
     "to": "net.astype(dtype)",
+    "to_keras": "elman.to_keras(net)",
+    "to_onnx": "elman.to_onnx(net)",
+    "to_torch": "elman.to_torch(net)",
     "train": "elman.train(net, x, y), which returns a trained network",
     "train_on_batch": "elman.Trainer(net).update(x, y)",
     "trainable_variables": "net.tensors()",
     "trainable_weights": "net.tensors()",
+    "weight_hh_l0": "net.layers[0].W_hh",
+    "weight_ih_l0": "net.layers[0].W_xh",
     "weights": "net.tensors()",
     "zero_grad": "no call: gradients are returned, not accumulated",
+}
+
+_MODULE = {
+    "Elman": "elman.Network",
+    "ElmanClassifier": "elman.sklearn.ElmanClassifier",
+    "ElmanRegressor": "elman.sklearn.ElmanRegressor",
+    "GRU": "elman.Network: elman has Elman networks only",
+    "LSTM": "elman.Network: elman has Elman networks only",
+    "Model": "elman.Network",
+    "RNN": "elman.Network",
+    "Sequential": "elman.Network, with hidden_size=[64, 32] for two layers",
+    "SimpleRNN": "elman.Network",
+    "fit": "elman.train(net, x, y)",
+    "manual_seed": "seed= of elman.Network and elman.train",
+    "nn": "elman.Network",
+    "onnx": "elman.from_onnx and elman.to_onnx",
+    "optim": "elman.Adam and the other optimizers",
+    "predict": "net(x)",
+    "read_csv": "elman.read_table(path)",
+    "save": "net.save(path)",
 }
 
 
@@ -154,6 +197,7 @@ def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def explained(function: Callable[P, R]) -> Callable[P, R]:
         code = function.__code__
         known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        required = code.co_argcount - len(function.__defaults__ or ())
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -165,6 +209,9 @@ def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                     f" {len(args) - code.co_argcount + len(given)} positional arguments"
                 )
             require_known(name, kwargs, known)
+            for word in known[len(args) : required]:
+                if word not in kwargs:
+                    raise ArgumentTypeError(_missing(name, word, known[:required]))
             return function(*args, **kwargs)
 
         return call
@@ -177,6 +224,12 @@ def require_known(name: str, given: Iterable[str], known: tuple[str, ...]) -> No
     for keyword in given:
         if keyword not in known:
             raise ArgumentTypeError(_unknown(name, keyword, known))
+
+
+def _missing(name: str, word: str, required: tuple[str, ...]) -> str:
+    expected = ", ".join(known for known in required if known != "self")
+    none = ": None for a network without a readout" if word == "output_size" else ""
+    return f"{name}: expected {expected}, got no {word}{none}"
 
 
 def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:
@@ -204,3 +257,9 @@ def attribute(name: str) -> str:
     said = f"'Network' object has no attribute {name!r}"
     remedy = _ATTRIBUTES.get(name)
     return said if remedy is None else f"{said}: use {remedy}"
+
+
+def of_module(name: str) -> str:
+    """Return the remedy for a name that the package does not have, or ""."""
+    remedy = _MODULE.get(name)
+    return "" if remedy is None else f": use {remedy}"
