@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     from elman.activation import Activation
-    from elman.interop._chain import Part
     from elman.interop._source import Row
 
 
@@ -40,8 +39,11 @@ class TorchModel(NamedTuple):
     beside: Mapping[str, Any] = {}  # tensors in dictionaries that hold no RNN
 
 
+KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # the tensors of one direction of a layer
+
+
 class TorchLayer(NamedTuple):
-    """The names of one layer's tensors, by `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`."""
+    """The names of one layer's tensors, by the `KINDS` that it has."""
 
     unit: str  # the name of the RNN
     forward: dict[str, str]
@@ -56,11 +58,3 @@ class TorchLayer(NamedTuple):
     def names(self) -> list[str]:
         """All tensor names."""
         return [name for half in self.halves for name in half.values()]
-
-
-class TorchTensors(NamedTuple):
-    """The tensors of a file or a state_dict, and the parts that are made of them."""
-
-    source: Any
-    prefix: str | Sequence[str] | None
-    parts: list[Part]  # the pieces have the names of the tensors

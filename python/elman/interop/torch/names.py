@@ -17,7 +17,7 @@ from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _source
 from elman.interop._source import MAX_LISTED, MAX_SHOWN, listed
 from elman.interop.torch.computed import resolved
-from elman.interop.torch.model import TorchLayer, TorchModel
+from elman.interop.torch.model import KINDS, TorchLayer, TorchModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -295,10 +295,9 @@ def _walk(tensors: Mapping[str, Any], unit: str, start: str) -> Iterator[TorchLa
 
 def _half(tensors: Mapping[str, Any], start: str, suffix: str) -> dict[str, str]:
     """Return the tensor names of one layer in one direction."""
-    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    names = {kind: f"{start}{kind}{suffix}" for kind in kinds}
+    names = {kind: f"{start}{kind}{suffix}" for kind in KINDS}
     if names["bias_ih"] not in tensors and names["bias_hh"] not in tensors:
-        names = {kind: names[kind] for kind in kinds[:2]}
+        names = {kind: names[kind] for kind in KINDS[:2]}
     for name in names.values():
         if name not in tensors:
             raise ArgumentError(f"source: {name} is missing")

@@ -22,7 +22,6 @@ from elman.interop.torch.cells import rewritten
 from elman.interop.torch.computed import Computed
 from elman.interop.torch.file import read_tensors
 from elman.interop.torch.hints import no_rnn
-from elman.interop.torch.model import TorchTensors
 from elman.interop.torch.names import all_of, find_recurrent, of_mapping, units_of
 from elman.interop.torch.plan import activation_of, find_plan, with_starts
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from elman._typing import Array
+    from elman.interop._chain import Part
     from elman.interop._source import Taps, Trace
     from elman.interop.torch.model import TorchLayer, TorchModel, TorchPart
     from elman.interop.torch.plan import Plan
@@ -55,7 +55,7 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
         runs = modules(model.modules)
         taps: Taps = tuple(None if tap.startswith(_AFTER) else tap for tap in made.taps)
     else:
-        runs = _tensors(TorchTensors(source, said.prefix, parts))
+        runs = _tensors(source, said.prefix, parts)
         places = {part.name: str(index) for index, part in enumerate(parts)}
         taps = tuple(places[tap] for tap in made.taps)
     return Imported(made.network, _rows(model, layers, plan, made), runs, taps)
@@ -75,12 +75,14 @@ def modules(source: object) -> Source:
     return Source("torch", run)
 
 
-def _tensors(tensors: TorchTensors) -> Source:
+def _tensors(source: object, prefix: str | Sequence[str] | None, parts: list[Part]) -> Source:
+    """Return the tensors of a file or a state_dict as a source that PyTorch can run."""
+
     def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         _files.extra("torch", "running the tensors of a PyTorch model", "torch")
         from elman.interop.torch import running
 
-        return running.run_tensors(tensors, x, taps)
+        return running.run_tensors(source, prefix, parts, x, taps)
 
     return Source("torch", run)
 

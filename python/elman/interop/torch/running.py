@@ -18,6 +18,7 @@ from elman.interop._ids import ids_of
 from elman.interop._source import Trace
 from elman.interop.torch.computed import Computed
 from elman.interop.torch.file import read_tensors
+from elman.interop.torch.model import KINDS
 from elman.interop.torch.modules import evaluating, flat
 from elman.interop.torch.names import of_mapping
 from elman.interop.torch.writing import module_of
@@ -29,82 +30,91 @@ if TYPE_CHECKING:
     from elman.activation import Activation
     from elman.interop._chain import Part
     from elman.interop._source import Piece, Taps
-    from elman.interop.torch.model import TorchTensors
+
+    # what each part was called with: the shape of its input, and its states, layer by layer
+    _Heard = dict[nn.Module, list[tuple[tuple[int, ...], list[Any]]]]
 
 _HALF = (torch.float16, torch.bfloat16)
+_NAME = f"PyTorch {torch.__version__}"
 
 
 def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     """Run a module, or modules in order such as (rnn, linear), in evaluation mode."""
     module = source if isinstance(source, nn.Module) else _Chain(source)
-    if isinstance(module, torch.jit.ScriptModule):
-        return _scripted(module, x)
     named = dict(_named(source, module))
-    rnns = {name: part for name, part in named.items() if isinstance(part, nn.RNN)}
-    cells = {name: part for name, part in named.items() if isinstance(part, nn.RNNCell)}
-    if not rnns and not cells and taps is None:
+    rnns = {name: part for name, part in named.items() if _is(part, "RNN")}
+    cells = {name: part for name, part in named.items() if _is(part, "RNNCell")}
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    if not rnns and not cells and (scripted or taps is None):
         return _run_by_hand(module, x)
-    if taps is None:
+    if scripted:
+        taps = ()  # nobody can listen to its states
+    elif taps is None:
         taps = tuple(f"{name}[{k}]" for name, rnn in rnns.items() for k in range(rnn.num_layers))
         taps += tuple(cells)
     at = [None if tap is None else named.get(str(tap).partition("[")[0]) for tap in taps]
-    heard: dict[nn.Module, list[Any]] = {
-        part: [] for part in (*rnns.values(), *cells.values(), *at) if part is not None
-    }
-
-    shown: dict[str, list[Any]] = {}
-    names = {rnn: name for name, rnn in rnns.items()}
+    recurrent = (*rnns.values(), *cells.values())
+    listened = () if scripted else (*recurrent, *at)
+    heard: _Heard = {part: [] for part in listened if part is not None}
 
     def listen(
         part: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any
     ) -> Any:
-        heard[part].append(((*arguments, named.get("input")), result))
-        if part not in names:
-            return None
-        layers, result = _layer_by_layer(part, arguments, named, result)
-        shown.setdefault(names[part], layers)
+        layers = [result]
+        if isinstance(part, nn.RNN):
+            layers, result = _layer_by_layer(part, arguments, named, result)
+        given = next(iter((*arguments, named.get("input"))))
+        heard[part].append((getattr(given, "shape", ()), layers))
         return result
 
-    first = next(p for p in module.parameters() if p.is_floating_point())
-    table = next((part.weight for part in module.modules() if isinstance(part, nn.Embedding)), None)
+    first = _first(module)
+    table = next((part.weight for part in module.modules() if _is(part, "Embedding")), None)
     inputs, used = _inputs(table, x, first)
-    time_first = any(not rnn.batch_first for rnn in rnns.values())
+    time_first = any(not getattr(rnn, "batch_first", True) for rnn in rnns.values())
     hooks = [part.register_forward_hook(listen, with_kwargs=True) for part in heard]
     try:
         with evaluating(module), torch.inference_mode(), exact():
-            result = _called(module, inputs, heard, shown, time_first)
+            result = _called(module, inputs, heard, time_first)
     finally:
         for hook in hooks:
             hook.remove()
     hidden: list[Array | None] = []
     for tap, part in zip(taps, at, strict=True):
-        name, _, index = str(tap).partition("[")
-        if part is None or not heard[part]:
+        index = str(tap).partition("[")[2].rstrip("]")
+        calls = [] if part is None else [layers for _, layers in heard[part]]
+        if not calls:
             hidden.append(None)
-        elif name in shown:
-            hidden.append(_array(shown[name][int(index.rstrip("]")) if index else -1]))
+        elif isinstance(part, nn.RNN):
+            hidden.append(_array(calls[0][int(index or -1)]))
         else:
-            hidden.append(_states([states for _, states in heard[part]], x, time_first))
+            hidden.append(_states([states for (states,) in calls], x, time_first))
     output = _array(_tensor(result))
     if time_first and output.ndim == 3 and output.shape[:2] == x.shape[1::-1]:
         output = output.swapaxes(0, 1)
-    recurrent = (*rnns.values(), *cells.values())
-    return Trace(
-        f"PyTorch {torch.__version__}",
-        hidden,
-        output,
-        [_array(p) for part in recurrent for p in part.parameters() if p.ndim == 1],
-        used,
-        str(first.dtype).removeprefix("torch."),
-    )
+    vectors = [_array(p) for part in recurrent for p in part.parameters() if p.ndim == 1]
+    return Trace(_NAME, hidden, output, vectors, used, _dtype(first))
+
+
+def _is(part: nn.Module, kind: str) -> bool:
+    """Return whether this is a module of torch.nn, or was one before TorchScript compiled it."""
+    return getattr(part, "original_name", "") == kind or isinstance(part, getattr(nn, kind))
+
+
+def _first(module: nn.Module) -> Any:
+    """Return the first parameter of a module, which tells its dtype and its device."""
+    return next(p for p in module.parameters() if p.is_floating_point())
+
+
+def _dtype(tensor: Any) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _run_by_hand(module: Any, x: Array) -> Trace:
     """Run a module without an nn.RNN: on sequences, or step by step as (x_t, h) -> (y_t, h)."""
-    if all(type(part).__module__.startswith("torch.nn.") for part in module.modules()):
+    if all(type(part).__module__.startswith(_OF_PYTORCH) for part in module.modules()):
         raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
-    first = next(p for p in module.parameters() if p.is_floating_point())
-    inputs = torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype)
+    first = _first(module)
+    inputs, _ = _inputs(None, x, first)
     states: list[Any] = []
     try:
         with evaluating(module), torch.inference_mode(), exact():
@@ -124,9 +134,10 @@ def _run_by_hand(module: Any, x: Array) -> Trace:
             f" {type(module).__name__} ({error})"
         ) from error
     hidden = [_array(torch.stack(states, dim=1))] if states else []
-    kind = str(first.dtype).removeprefix("torch.")
-    name = f"PyTorch {torch.__version__}"
-    return Trace(name, hidden, _array(output), [], None, kind, by_hand=True)
+    return Trace(_NAME, hidden, _array(output), [], None, _dtype(first), by_hand=True)
+
+
+_OF_PYTORCH = ("torch.nn.", "torch.jit.")
 
 
 def _steps(module: Any) -> bool:
@@ -135,36 +146,21 @@ def _steps(module: Any) -> bool:
     return len([one for one in parameters if one.default is one.empty]) == 2
 
 
-def _scripted(module: Any, x: Array) -> Trace:
-    """Run a TorchScript module, in which nobody can listen to the states."""
-    kinds = {part: getattr(part, "original_name", "") for part in module.modules()}
-    rnns = [part for part, kind in kinds.items() if kind in ("RNN", "RNNCell")]
-    if not rnns:
-        raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
-    first = next(p for p in module.parameters() if p.is_floating_point())
-    table = next((part.weight for part, kind in kinds.items() if kind == "Embedding"), None)
-    inputs, used = _inputs(table, x, first)
-    time_first = not getattr(rnns[0], "batch_first", True)  # a traced module does not know it
-    with evaluating(module), torch.inference_mode(), exact():
-        result = module(inputs.transpose(0, 1) if time_first else inputs)
-    output = _array(_tensor(result))
-    if time_first and output.ndim == 3:
-        output = output.swapaxes(0, 1)
-    vectors = [_array(p) for rnn in rnns for p in rnn.parameters() if p.ndim == 1]
-    dtype = str(first.dtype).removeprefix("torch.")
-    return Trace(f"PyTorch {torch.__version__}", [], output, vectors, used, dtype)
-
-
-def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
+def run_tensors(
+    source: Any,
+    prefix: str | Sequence[str] | None,
+    parts: Sequence[Part],
+    x: Array,
+    taps: Taps = None,
+) -> Trace:
     """Run the tensors of a file or of a state_dict in modules of their sizes.
 
-    The two biases of a layer are not added up.
+    The pieces of `parts` have the names of the tensors. The two biases of a layer are not added up.
     """
-    source = tensors.source
     if isinstance(source, str | bytes | os.PathLike):
-        named = _file(os.fsdecode(source), tensors.prefix)
+        named = _file(os.fsdecode(source), prefix)
     else:
-        named = of_mapping(source, tensors.prefix).tensors
+        named = of_mapping(source, prefix).tensors
     kind = torch.from_numpy(x[:0]).dtype
 
     def tensor(piece: Piece) -> Any:
@@ -174,7 +170,7 @@ def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
             own = np.ascontiguousarray(piece.array)
         return torch.as_tensor(own if hasattr(own, "to") else np.array(own)).to(kind)
 
-    return run([_module(part, tensor) for part in tensors.parts], x, taps)
+    return run([_module(part, tensor) for part in parts], x, taps)
 
 
 def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
@@ -365,13 +361,7 @@ def _inputs(table: Any, x: Array, first: Any) -> tuple[Any, Array | None]:
     return torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype), None
 
 
-def _called(
-    module: nn.Module,
-    inputs: Any,
-    heard: dict[nn.Module, list[Any]],
-    shown: dict[str, list[Any]],
-    time_first: bool,
-) -> Any:
+def _called(module: nn.Module, inputs: Any, heard: _Heard, time_first: bool) -> Any:
     """Call a module on inputs (B, T, ...), with a state of zeros if it asks for one.
 
     With an nn.RNN that has not batch_first the axes are (T, B, ...), unless the module turns them
@@ -383,11 +373,10 @@ def _called(
     result = _with_state(module, inputs.transpose(0, 1), B)
     rnn = next((part for part in heard if isinstance(part, nn.RNN) and heard[part]), None)
     if rnn is not None and not rnn.batch_first and B != T:
-        (given, *_), _ = heard[rnn][0]
-        if tuple(given.shape[:2]) == (B, T):  # it turned what was turned already
-            for results in heard.values():
-                results.clear()
-            shown.clear()
+        shape, _ = heard[rnn][0]
+        if shape[:2] == (B, T):  # it turned what was turned already
+            for calls in heard.values():
+                calls.clear()
             result = _with_state(module, inputs, B)
     return result
 
@@ -399,12 +388,8 @@ def _with_state(module: nn.Module, inputs: Any, B: int) -> Any:
         if "argument" not in str(error):
             raise
     rnns = [part for part in module.modules() if isinstance(part, nn.RNN)]
-    return module(inputs, *(_zeros(rnn, B) for rnn in rnns))
-
-
-def _zeros(rnn: nn.RNN, B: int) -> Any:
-    halves = rnn.num_layers * (2 if rnn.bidirectional else 1)
-    return rnn.weight_hh_l0.new_zeros(halves, B, rnn.hidden_size)
+    sizes = [(len(rnn.all_weights), B, rnn.hidden_size) for rnn in rnns]
+    return module(inputs, *(rnns[0].weight_hh_l0.new_zeros(size) for size in sizes))
 
 
 def _tensor(result: Any) -> Any:
@@ -439,27 +424,27 @@ def _layer_by_layer(
     PyTorch shows only the top layer of a run. Another run of the layers below may round otherwise,
     and a chaotic layer then comes to other states: the module continues with the result of this.
     """
+    if rnn.num_layers == 1:
+        return [_batch_first(result[0], rnn.batch_first)], result
     below, *state = (*arguments, *(named[n] for n in ("input", "hx") if n in named))
     layers, ends = [], []
     halves = 2 if rnn.bidirectional else 1
-    for k in range(rnn.num_layers) if rnn.num_layers > 1 else ():
-        own = {
-            name.replace(f"_l{k}", "_l0"): weight
-            for name, weight in _weights(rnn).items()
-            if name.removesuffix("_reverse").endswith(f"_l{k}")
+    for k in range(rnn.num_layers):
+        here = slice(k * halves, (k + 1) * halves)
+        weights = {
+            f"{kind}{end}": weight
+            for half, end in zip(rnn.all_weights[here], _HALVES, strict=False)
+            for kind, weight in zip(KINDS, half, strict=False)
         }
-        one = module_of(torch, own, rnn.nonlinearity).to(rnn.weight_hh_l0.device)
+        one = module_of(torch, weights, rnn.nonlinearity).to(rnn.weight_hh_l0.device)
         one.batch_first = rnn.batch_first
-        start = [h[k * halves : (k + 1) * halves] for h in state if h is not None]
-        result = one(below, *start)
-        below, end = result
-        layers.append(below)
+        below, end = one(below, *(h[here] for h in state if h is not None))
+        layers.append(_batch_first(below, rnn.batch_first))
         ends.append(end)
-    if ends:
-        result = below, torch.cat(ends)
-    else:
-        layers.append(result[0])
-    return [_batch_first(states, rnn.batch_first) for states in layers], result
+    return layers, (below, torch.cat(ends))
+
+
+_HALVES = ("_l0", "_l0_reverse")
 
 
 def _batch_first(states: Any, batch_first: bool) -> Any:
@@ -467,15 +452,6 @@ def _batch_first(states: Any, batch_first: bool) -> Any:
     if isinstance(states, nn.utils.rnn.PackedSequence):
         states, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=batch_first)
     return states if batch_first else states.transpose(0, 1)
-
-
-def _weights(rnn: nn.RNN) -> dict[str, Any]:
-    """Return the weights that an RNN computes with; those of parametrizations are computed."""
-    ends = [f"_l{k}{end}" for k in range(rnn.num_layers) for end in ("", "_reverse")]
-    names = [
-        kind + end for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh") for end in ends
-    ]
-    return {name: getattr(rnn, name) for name in names if hasattr(rnn, name)}
 
 
 def _array(tensor: Any) -> Array:
