@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from elman.interop._source import Row
 
 
+class PickledModule(dict[str, "Any"]):
+    """The state_dict of a module in a pickle, and the nonlinearities of PyTorch's RNNs in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nonlinearities: dict[str, str] = {}  # by the name of the RNN
+
+
 class TorchPart(NamedTuple):
     """What one module computes."""
 

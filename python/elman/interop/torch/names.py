@@ -17,7 +17,7 @@ from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _source
 from elman.interop._source import MAX_LISTED, MAX_SHOWN, listed
 from elman.interop.torch.computed import resolved
-from elman.interop.torch.model import KINDS, TorchLayer, TorchModel
+from elman.interop.torch.model import KINDS, PickledModule, TorchLayer, TorchModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,9 +43,9 @@ _OWN = re.compile(r"(?:weight|bias)_\w+|parametrizations\..*", re.DOTALL)  # of 
 
 def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
     """Return the tensors of a state_dict, or of the chosen one in a checkpoint."""
-    groups = _groups(mapping)
+    checkpoint = _Checkpoint(mapping)
     models: dict[str, dict[str, Any]] = {}
-    for path, tensors in groups.items():
+    for path, tensors in checkpoint.groups.items():
         if units_of(tensors):
             models |= _copies(path, tensors)
     if len(models) > 1 and prefix is not None:
@@ -59,68 +59,64 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
             f"source: expected one state_dict with an RNN, got {listed(_written(models))}: set"
             " prefix= to the name of one"
         )
+    others = {path: own for path, own in checkpoint.groups.items() if not units_of(own)}
     for path, tensors in models.items():
-        if path and units_of(tensors) == [
-            path
-        ]:  # an RNN's own: those of other modules are beside it
-            tensors |= {
-                name: tensor
-                for other, group in groups.items()
-                if other and parent(other) == parent(path) and not units_of(group)
-                for name, tensor in group.items()
-            }
-        beside = {
-            name: tensor
-            for group in groups.values()
-            if not units_of(group)
-            for name, tensor in group.items()
-            if name not in tensors
-        }
-        return TorchModel(tensors, beside=beside)
-    return _joined(groups)
+        if path and units_of(tensors) == [path]:  # of an RNN: those of other modules are beside it
+            near = [own for other, own in others.items() if other and parent(other) == parent(path)]
+            tensors |= _joined(near)
+        beside = {name: t for name, t in _joined(others.values()).items() if name not in tensors}
+        return TorchModel(tensors, nonlinearities=checkpoint.nonlinearities, beside=beside)
+    return TorchModel(_joined(others.values()))
 
 
 def all_of(mapping: Any) -> TorchModel:
     """Return the tensors of a state_dict, or of all in a checkpoint."""
-    return _joined(_groups(mapping))
+    return TorchModel(_joined(_Checkpoint(mapping).groups.values()))
 
 
-def _joined(groups: Mapping[str, dict[str, Any]]) -> TorchModel:
-    return TorchModel({name: t for group in groups.values() for name, t in group.items()})
+def _joined(groups: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {name: tensor for group in groups for name, tensor in group.items()}
 
 
-def _groups(mapping: Any) -> dict[str, dict[str, Any]]:
-    """Return the tensors of each of nested mappings, by its name and theirs; not of optimizers."""
-    groups: dict[str, dict[str, Any]] = {}
-    for path, name, tensor in _leaves(mapping, "", 0, itertools.count(1), itertools.count(1)):
-        if not _NO_MODEL.search(path):
-            groups.setdefault(path, {})[f"{path}.{name}".lstrip(".")] = tensor
-    return {path: resolved(tensors) for path, tensors in groups.items()}
+class _Checkpoint:
+    """The tensors of each of nested mappings, by its name and theirs; not of optimizers."""
 
+    def __init__(self, mapping: Mapping[Any, Any]) -> None:
+        self.groups: dict[str, dict[str, Any]] = {}
+        self.nonlinearities: dict[str, str] = {}  # of modules that were saved whole
+        self._tensors = self._entries = 0
+        self._add(mapping, "", 0)
+        self.groups = {path: resolved(tensors) for path, tensors in self.groups.items()}
 
-def _leaves(
-    mapping: Mapping[Any, Any], path: str, depth: int, tensors: Iterator[int], all_: Iterator[int]
-) -> Iterator[tuple[str, str, Any]]:
-    """Yield the path, the name and the value of each tensor in nested mappings."""
-    if depth > MAX_DEPTH:
-        raise LimitError(f"source: expected dictionaries at most {MAX_DEPTH} deep, got more")
-    for name, value in mapping.items():
-        nested = hasattr(value, "items")
-        counted = nested or hasattr(value, "shape")
-        if next(all_) > MAX_ENTRIES or (counted and next(tensors) > MAX_TENSORS):
+    def _add(self, mapping: Mapping[Any, Any], path: str, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise LimitError(f"source: expected dictionaries at most {MAX_DEPTH} deep, got more")
+        if isinstance(mapping, PickledModule):
+            self.nonlinearities |= {
+                f"{path}.{unit}".strip("."): kind for unit, kind in mapping.nonlinearities.items()
+            }
+        for name, value in mapping.items():
+            nested = hasattr(value, "items")
+            self._count(is_tensor=nested or hasattr(value, "shape"))
+            if _QUANTIZED.fullmatch(str(name).rpartition(".")[2]):
+                raise UnsupportedModelError(
+                    f"source: {name} belongs to a quantized module, which is not supported: read"
+                    " the model from before its quantization"
+                )
+            own = f"{path}.{name}".lstrip(".")
+            if nested:
+                self._add(value, own, depth + 1)
+            elif hasattr(value, "shape") and not _NO_MODEL.search(path):
+                self.groups.setdefault(path, {})[own] = value
+
+    def _count(self, *, is_tensor: bool) -> None:
+        self._entries += 1
+        self._tensors += is_tensor
+        if self._entries > MAX_ENTRIES or self._tensors > MAX_TENSORS:
             raise LimitError(
                 f"source: expected at most {MAX_TENSORS} entries that are tensors or dictionaries,"
                 f" and {MAX_ENTRIES} of any kind, got more"
             )
-        if _QUANTIZED.fullmatch(str(name).rpartition(".")[2]):
-            raise UnsupportedModelError(
-                f"source: {name} belongs to a quantized module, which is not supported: read"
-                " the model from before its quantization"
-            )
-        if nested:
-            yield from _leaves(value, f"{path}.{name}".lstrip("."), depth + 1, tensors, all_)
-        elif counted:
-            yield path, str(name), value
 
 
 def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:

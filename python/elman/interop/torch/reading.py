@@ -93,8 +93,7 @@ def _tensors(source: object, prefix: str | Sequence[str] | None, parts: list[Par
 def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
     """Return the tensors of a source by name, and what is known of its modules."""
     if isinstance(source, (str, bytes, os.PathLike)):
-        tensors, nonlinearities = read_tensors(os.fsdecode(source))
-        return of_mapping(tensors, prefix)._replace(nonlinearities=nonlinearities)
+        return of_mapping(read_tensors(os.fsdecode(source)), prefix)
     if "torch" in sys.modules:
         from elman.interop.torch.modules import is_module, of_module, of_sequence
 
@@ -118,7 +117,7 @@ def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
 def _tensors_of(source: Any) -> TorchModel:
     """Return the tensors of a module, a state_dict or a file, whatever their modules are."""
     if isinstance(source, (str, bytes, os.PathLike)):
-        return all_of(read_tensors(os.fsdecode(source))[0])
+        return all_of(read_tensors(os.fsdecode(source)))
     if hasattr(source, "state_dict"):
         source = source.state_dict()
     if hasattr(source, "items"):

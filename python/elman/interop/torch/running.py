@@ -290,7 +290,7 @@ def _file(path: str, prefix: str | Sequence[str] | None) -> Mapping[str, Any]:
         warnings.simplefilter("ignore")  # about the pickle's protocol
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         return of_mapping(loaded, prefix).tensors
-    return of_mapping(read_tensors(path)[0], prefix).tensors
+    return of_mapping(read_tensors(path), prefix).tensors
 
 
 @contextlib.contextmanager
