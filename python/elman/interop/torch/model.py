@@ -54,13 +54,9 @@ class TorchLayer(NamedTuple):
     """The names of one layer's tensors, by the `KINDS` that it has."""
 
     unit: str  # the name of the RNN
-    forward: dict[str, str]
-    reverse: dict[str, str] | None = None
-
-    @property
-    def halves(self) -> list[dict[str, str]]:
-        """The tensor names of each direction."""
-        return [self.forward] if self.reverse is None else [self.forward, self.reverse]
+    halves: tuple[dict[str, str], ...]  # one, or those of both directions
+    # of a cell that is written by hand: how many units of each half start at its one state
+    starts: tuple[int, ...] = ()
 
     @property
     def names(self) -> list[str]:

@@ -20,7 +20,7 @@ from elman.interop.torch.computed import resolved
 from elman.interop.torch.model import KINDS, PickledModule, TorchLayer, TorchModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
 
@@ -121,14 +121,10 @@ class _Checkpoint:
 
 def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the copies of a model in one state_dict, such as an average of its weights."""
-    split = [unit.split(".") for unit in units_of(tensors)]
-    shared = 0
-    while len({unit[shared] if shared < len(unit) else None for unit in split}) == 1:
-        shared += 1
-        if len(split) == 1:
-            return {path: tensors}
-    starts = list(dict.fromkeys(".".join(unit[: shared + 1]) for unit in split))
-    if len(starts) > MAX_COPIES:
+    units = units_of(tensors)
+    end = shared(units) + 1
+    starts = list(dict.fromkeys(".".join(unit.split(".")[:end]) for unit in units))
+    if not 1 < len(starts) <= MAX_COPIES:
         return {path: tensors}
     copies = {
         start: {name: t for name, t in tensors.items() if name.startswith(f"{start}.")}
@@ -140,12 +136,11 @@ def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
         )
         for start, copy in copies.items()
     }
-    units = units_of(tensors)
     more = all(
         any(not any(name.startswith(f"{unit}.") for unit in units) for name in copy)
         for copy in copies.values()
     )
-    return copies if len(copies) > 1 and len(inner) == 1 and more else {path: tensors}
+    return copies if len(inner) == 1 and more else {path: tensors}
 
 
 # --- the recurrent layers ---
@@ -192,21 +187,26 @@ def _named(units: list[str], name: str) -> list[str]:
     found = named(units, name)
     if len(found) == 1:
         return found
-    if not found:
-        containers = dict.fromkeys(
-            ".".join(unit.split(".")[:end])
-            for unit in units
-            for end in range(1, unit.count(".") + 1)
-        )
-        inside = named(containers, name)
-        found = [
-            unit for unit in units if any(unit.startswith(f"{container}.") for container in inside)
-        ]
+    found = found or within(units, name)
     if len(found) > 1 and not _numbered(found):
         raise ArgumentError(
             f"prefix: expected the name of one RNN, got {name!r} for {listed(_written(found))}"
         )
     return _numbered(found) or found
+
+
+def containers(names: Iterable[str]) -> list[str]:
+    """Return the names of all modules that contain these."""
+    split = [name.split(".") for name in names]
+    return list(
+        dict.fromkeys(".".join(parts[:end]) for parts in split for end in range(1, len(parts)))
+    )
+
+
+def within(names: Sequence[str], name: str) -> list[str]:
+    """Return the names in the containers that a user's name means."""
+    meant = named(containers(names), name)
+    return [one for one in names if any(one.startswith(f"{container}.") for container in meant)]
 
 
 def named(names: Iterable[str], name: str) -> list[str]:
@@ -227,6 +227,12 @@ def named(names: Iterable[str], name: str) -> list[str]:
 def _plain(name: str) -> list[str]:
     """Return the parts of a name, without those of wrappers."""
     return [part for part in name.split(".") if part and part not in _WRAPPERS]
+
+
+def shared(names: Iterable[str]) -> int:
+    """Return the number of containers, from the outermost on, that all names share."""
+    levels = zip(*(name.split(".") for name in names), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda parts: len(set(parts)) == 1, levels))
 
 
 def parent(name: str) -> str:
@@ -259,34 +265,27 @@ def _cells(tensors: Mapping[str, Any], units: list[str]) -> list[str]:
     return _numbered(units) if all(f"{unit}.weight_hh" in tensors for unit in units) else []
 
 
-def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[TorchLayer]:
-    """Yield the layers of an RNN or a cell; refuse its other recurrent tensors."""
+def _layers(tensors: Mapping[str, Any], unit: str) -> list[TorchLayer]:
+    """Return the layers of an RNN or a cell; refuse its other recurrent tensors."""
     start = f"{unit}.".lstrip(".")
-    seen: set[str] = set()
-    for layer in _walk(tensors, unit, start):
-        seen.update(layer.names)
-        yield layer
+    numbered = (f"_l{index}" for index in itertools.count())
+    ends = itertools.takewhile(lambda end: f"{start}weight_hh{end}" in tensors, numbered)
+    layers = []
+    for end in [""] if f"{start}weight_hh" in tensors else ends:
+        two = end and f"{start}weight_hh{end}_reverse" in tensors
+        suffixes = (end, f"{end}_reverse") if two else (end,)
+        halves = tuple(_half(tensors, start, suffix) for suffix in suffixes)
+        layers.append(TorchLayer(unit, halves))
+    used = {name for layer in layers for name in layer.names}
     for name in tensors:
         own = name.removeprefix(start)
-        if name.startswith(start) and name not in seen and _OWN.fullmatch(own):
+        if name.startswith(start) and name not in used and _OWN.fullmatch(own):
             if own.startswith("weight_hr"):
                 raise UnsupportedModelError(
                     f"{name}: proj_size, a projection of states, is not supported"
                 )
             raise ArgumentError(f"source: {name} is not part of a layer of {unit or 'the RNN'}")
-
-
-def _walk(tensors: Mapping[str, Any], unit: str, start: str) -> Iterator[TorchLayer]:
-    if f"{start}weight_hh" in tensors:
-        yield TorchLayer(unit, _half(tensors, start, ""))
-        return
-    for index in itertools.count():
-        suffix = f"_l{index}"
-        if f"{start}weight_hh{suffix}" not in tensors:
-            return
-        two = f"{start}weight_hh{suffix}_reverse" in tensors
-        reverse = _half(tensors, start, f"{suffix}_reverse") if two else None
-        yield TorchLayer(unit, _half(tensors, start, suffix), reverse)
+    return layers
 
 
 def _half(tensors: Mapping[str, Any], start: str, suffix: str) -> dict[str, str]:

@@ -122,11 +122,7 @@ class Machine:
             if str(error).startswith(self._what):
                 raise
             raise type(error)(f"{self._what}: {error}") from None
-        except (
-            ValueError,
-            OverflowError,
-            Warning,
-        ) as error:  # warnings may be errors
+        except (ValueError, OverflowError, Warning) as error:  # warnings may be errors
             raise ModelFormatError(f"{self._what} is damaged: {str(error)[:200]}") from error
 
     def _charge(self, size: int) -> None:
@@ -139,9 +135,6 @@ class Machine:
             )
 
     # --- the stack and the memo ---
-
-    def _nothing(self, _: object) -> None:
-        pass
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
@@ -195,9 +188,9 @@ class Machine:
     # --- dictionaries, lists and sets ---
 
     def _dictionary(self, _: object) -> None:
-        items, target = self._since_mark(), {}  # type: ignore[var-annotated]
-        set_items(target, items)
-        self._stack.append(target)
+        items = self._since_mark()
+        self._stack.append({})
+        self._set_items(items)
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
@@ -243,9 +236,6 @@ class Machine:
         self._charge(16 * len(args))
         return list(args)
 
-    def _new(self, _: object) -> None:
-        self._reduce(_)
-
     def _new_with_keywords(self, _: object) -> None:
         keywords, args, kind = self._stack.pop(), self._stack.pop(), self._stack.pop()
         self._made(kind, [*self._listed(args), keywords])
@@ -288,7 +278,7 @@ _PUSHED = (  # operations that push their argument
     *("FLOAT", "BINFLOAT"),
 )
 _OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
-    **dict.fromkeys(("PROTO", "FRAME", "STOP", "READONLY_BUFFER"), Machine._nothing),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP", "READONLY_BUFFER"), lambda machine, _: None),
     **dict.fromkeys(_PUSHED, Machine._push),
     **dict.fromkeys(
         ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), Machine._integer
@@ -321,12 +311,12 @@ _OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
     "SETITEM": lambda machine, _: machine._set_items([machine._stack.pop() for _ in "kv"][::-1]),
     "SETITEMS": lambda machine, _: machine._set_items(machine._since_mark()),
     "APPEND": lambda machine, _: machine._append([machine._stack.pop()]),
-    "APPENDS": lambda machine, _: machine._append(machine._since_mark()),
-    "ADDITEMS": lambda machine, _: machine._append(machine._since_mark()),
+    **dict.fromkeys(
+        ("APPENDS", "ADDITEMS"), lambda machine, _: machine._append(machine._since_mark())
+    ),
     "GLOBAL": Machine._global,
     "STACK_GLOBAL": Machine._stack_global,
-    "REDUCE": Machine._reduce,
-    "NEWOBJ": Machine._new,
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), Machine._reduce),
     "NEWOBJ_EX": Machine._new_with_keywords,
     "INST": Machine._instance,
     "OBJ": Machine._object,

@@ -17,10 +17,10 @@ from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
 from elman.interop import _source
 from elman.interop._source import listed
 from elman.interop.torch.model import TorchPart
-from elman.interop.torch.names import named, parent
+from elman.interop.torch.names import named, parent, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Iterator, Mapping, Set
 
     from elman.interop._source import Said
     from elman.interop.torch.model import TorchLayer, TorchModel
@@ -42,7 +42,6 @@ class Plan(NamedTuple):
     """What a model computes, from the input to the output, and what is left out."""
 
     parts: list[TorchPart]
-    output_activation: Any  # at the end, as the user gives it
     start: str | None  # the name of the learned initial state
     left: Mapping[str, str]  # why tensors are left out
 
@@ -64,7 +63,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
         front = [*embedding, *(TorchPart("rnn", unit, "an nn.RNN") for unit in units)]
         inner = {f"{part.name}.weight".lstrip(".") for part in embedding}
         items = _items(model, units, said, spare - inner)
-    head, output_activation = _with_activations(items, said)
+    head, last = _with_activations(items, said)
     parts = [part for part in (*front, *head) if part.kind != "nothing"]
     for part in parts:
         if part.kind == "other":
@@ -77,7 +76,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
     }
     done = {name for part in parts for name in _tensors(part, model.tensors)} | left.keys()
     left |= _left_out(model, units, said, spare - done, parts)
-    return Plan(parts, output_activation, start, left)
+    return Plan([*parts, *_at_the_end(head, last)], start, left)
 
 
 def _tensors(part: TorchPart, tensors: Mapping[str, Any]) -> list[str]:
@@ -94,19 +93,24 @@ def _tensors(part: TorchPart, tensors: Mapping[str, Any]) -> list[str]:
 # --- the initial state ----------------------------------------------------------------------------
 
 
+def start_sizes(model: TorchModel, layers: list[TorchLayer]) -> list[int]:
+    """Return the sizes of the states that the source starts at: one of each half, or of a cell."""
+    by_hand = {size for layer in layers for size in layer.starts if size}
+    names = [half["weight_hh"] for layer in layers for half in layer.halves]
+    return [*by_hand] or [model.tensors[name].shape[0] for name in names]
+
+
 def start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) -> list[str]:
     """Return the names of the tensors that may be a learned initial state."""
-    sizes = {model.tensors[layer.forward["weight_hh"]].shape[0] for layer in layers}
-    total = sum(
-        model.tensors[half["weight_hh"]].shape[0] for layer in layers for half in layer.halves
-    )
+    states = start_sizes(model, layers)
+    sizes = {*states, sum(states)}
     found = []
     for name, tensor in model.tensors.items():
         own = name.rpartition(".")[2]
         shape = tuple(tensor.shape)
         if name not in spare or re.search(r"weight|bias|running_", own) or not 1 <= len(shape) <= 3:
             continue
-        fits = math.prod(shape) in sizes | {total} and shape[-1] in sizes | {total}
+        fits = math.prod(shape) in sizes and shape[-1] in sizes
         learned = name in model.parameters or len(shape) > 1 or not _is_statistic(own)
         if fits and learned and _is_float(tensor) and not _is_of_loss(name):
             found.append(name)
@@ -158,10 +162,9 @@ def _require_every_state(
     model: TorchModel, layers: list[TorchLayer], name: str, found: list[str]
 ) -> None:
     """Refuse the state of one layer where another tensor may be that of another layer."""
-    halves = [half["weight_hh"] for layer in layers for half in layer.halves]
     size = math.prod(model.tensors[name].shape)
     others = [one for one in found if one != name and math.prod(model.tensors[one].shape) == size]
-    if others and size < sum(model.tensors[half].shape[0] for half in halves):
+    if others and size < sum(start_sizes(model, layers)):
         raise ArgumentError(
             f"initial_state: expected the states of all layers, got {name!r} beside"
             f" {listed(others)}: pass {_EVERY_STATE}"
@@ -190,7 +193,7 @@ def _embedding(
     model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]
 ) -> list[TorchPart]:
     """Return the embedding in front of the RNN, as "nothing" if the network reads its rows."""
-    I = model.tensors[layers[0].forward["weight_ih"]].shape[1]
+    I = model.tensors[layers[0].halves[0]["weight_ih"]].shape[1]
     if model.parts is not None:
         found = [
             parts[0]
@@ -346,8 +349,8 @@ def _part(
     """Return the parts of a named part of the readout: a module, or the numbered ones below it."""
     found = named(names, wanted)
     if len(found) > 1:  # the ones nearest to the RNN
-        nearest = max(_common(name, units[-1]) for name in found)
-        found = [name for name in found if _common(name, units[-1]) == nearest]
+        nearest = max(shared([name, units[-1]]) for name in found)
+        found = [name for name in found if shared([name, units[-1]]) == nearest]
     if len(found) == 1:
         return [names[found[0]]]
     if not found and model.parts is None:
@@ -363,12 +366,6 @@ def _part(
 def _number(name: str) -> int | None:
     own = name.rpartition(".")[2]
     return int(own) if own.isdecimal() else None
-
-
-def _common(name: str, unit: str) -> int:
-    """Return the number of containers that two modules share."""
-    pairs = list(zip(name.split("."), unit.split("."), strict=False))
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
 
 
 def _with_activations(
@@ -392,6 +389,17 @@ def _with_activations(
             if known is None:
                 parts.append(TorchPart("function", "", "", activation_of(given[index])))
     return parts, last
+
+
+def _at_the_end(head: list[TorchPart], last: Any) -> list[TorchPart]:
+    """Return the activation behind the last part, if it is not a part already."""
+    mapped = [part.name for part in head if part.kind in ("linear", "norm")]
+    known = head[-1].activation if head else None
+    last = None if last is None else activation_of(last)
+    settled = _source.output_activation(last, known, mapped[-1] if mapped else None)
+    if settled is None or known is not None:
+        return []
+    return [TorchPart("function", "", "", settled)]
 
 
 def _given(items: list[tuple[TorchPart, ...]], said: Said) -> dict[int, Any]:
@@ -443,7 +451,7 @@ def _left_out(
     if below:
         raise ArgumentError(f"source: expected the weights of an RNN only, got {listed(below)} too")
     rest = [name for name in model.tensors if name in spare and _computes(model, name)]
-    rest += _without_tensors(model, said, parts)
+    rest += _may_compute(model, said, parts)
     knowingly = (said.prefix is not None and said.readout is not None) or said.readout is False
     if rest and not knowingly:
         names = [part.name for part in parts if part.kind == "linear"]
@@ -457,7 +465,7 @@ def _left_out(
     return {name: _CHANGES if _is_float(model.tensors[name]) else "left out" for name in spare}
 
 
-def _without_tensors(model: TorchModel, said: Said, parts: list[TorchPart]) -> list[str]:
+def _may_compute(model: TorchModel, said: Said, parts: list[TorchPart]) -> list[str]:
     """Return the modules without tensors that may compute, but for the activations given."""
     given = said.output_activation
     several = given if isinstance(given, list | tuple) else [given]
@@ -465,17 +473,23 @@ def _without_tensors(model: TorchModel, said: Said, parts: list[TorchPart]) -> l
     used = {part.name for part in parts}
     return [
         f"{part.name} ({part.what})"
-        for name, own in (model.parts or {}).items()
-        for part in own
-        if name not in ("", *used)
-        and part.name == name
-        and part.kind in ("function", "other")
+        for part in without_tensors(model)
+        if part.name not in ("", *used)
+        and part.kind != "nothing"
         and part.activation not in known
         and not part.what.endswith(_NEVER)
-        and not _is_of_loss(f"{name}.")
-        and ".parametrizations." not in f".{name}"
-        and not any(tensor.startswith(f"{name}.") for tensor in model.tensors)
+        and not _is_of_loss(f"{part.name}.")
+        and ".parametrizations." not in f".{part.name}"
     ]
+
+
+def without_tensors(model: TorchModel) -> Iterator[TorchPart]:
+    """Yield the modules without tensors."""
+    for name, parts in (model.parts or {}).items():
+        for part in parts:
+            alone = part.name == name and part.kind in ("function", "nothing", "other")
+            if alone and not any(tensor.startswith(f"{name}.") for tensor in model.tensors):
+                yield part
 
 
 _NEVER = ("Loss", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict")  # to compute

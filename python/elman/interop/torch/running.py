@@ -41,7 +41,11 @@ _NAME = f"PyTorch {torch.__version__}"
 def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     """Run a module, or modules in order such as (rnn, linear), in evaluation mode."""
     module = source if isinstance(source, nn.Module) else _Chain(source)
-    named = dict(_named(source, module))
+    named = {
+        name: part
+        for start, top in ([("", module)] if source is module else flat(source))
+        for name, part in top.named_modules(prefix=start, remove_duplicate=False)
+    }
     rnns = {name: part for name, part in named.items() if _is(part, "RNN")}
     cells = {name: part for name, part in named.items() if _is(part, "RNNCell")}
     scripted = isinstance(module, torch.jit.ScriptModule)
@@ -343,14 +347,6 @@ def _over_time(cell: nn.RNNCell, x: Any) -> Any:
         h = cell(x_t, h)
         states.append(h)
     return torch.stack(states, dim=1)
-
-
-def _named(source: Any, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield all modules with their names; in a sequence a name begins with the position."""
-    tops = [("", module)] if source is module else flat(source)
-    for start, top in tops:
-        for name, part in top.named_modules(remove_duplicate=False):
-            yield f"{start}.{name}".strip("."), part
 
 
 def _inputs(table: Any, x: Array, first: Any) -> tuple[Any, Array | None]:
