@@ -194,18 +194,18 @@ def _embedding(
 ) -> list[TorchPart]:
     """Return the embedding in front of the RNN, as "nothing" if the network reads its rows."""
     I = model.tensors[layers[0].halves[0]["weight_ih"]].shape[1]
-    if model.parts is not None:
-        found = [
-            parts[0]
-            for name, parts in model.parts.items()
-            if parts and parts[0].name == name and _reads(parts[0], model, I)
-        ]
+    if model.parts is None:
+        tables = [name for name in model.tensors if name in spare and _may_embed(name, model, said)]
+        parts = [TorchPart("embedding", parent(name), "an nn.Embedding") for name in tables]
     else:
-        found = [
-            TorchPart("embedding", parent(name), "an nn.Embedding")
-            for name in model.tensors
-            if name in spare and _may_embed(name, model, I) and not _is_said(parent(name), said)
-        ]
+        parts = [own[0] for name, own in model.parts.items() if own and own[0].name == name]
+        parts = [part for part in parts if part.what == "an nn.Embedding"]  # also with a max_norm
+    found = [
+        part
+        for part in parts
+        if (table := model.tensors.get(f"{part.name}.weight".lstrip("."))) is not None
+        and tuple(table.shape)[1:] == (I,)
+    ]
     names = listed(part.name for part in found)
     if not _embeds(said):
         if not found or (said.prefix is not None and said.readout is not None):
@@ -223,26 +223,14 @@ def _embedding(
     return _in_front(found, said)
 
 
-def _reads(part: TorchPart, model: TorchModel, inputs: int) -> bool:
-    """Return whether this is an nn.Embedding for the RNN."""
-    table = model.tensors.get(f"{part.name}.weight".lstrip("."))
-    embeds = part.kind == "embedding" or part.what == "an nn.Embedding"
-    return embeds and table is not None and tuple(table.shape)[1:] == (inputs,)
-
-
-def _may_embed(name: str, model: TorchModel, inputs: int) -> bool:
-    """Return whether the tensor of a file may be the weight of an nn.Embedding for the RNN."""
+def _may_embed(name: str, model: TorchModel, said: Said) -> bool:
+    """Return whether the tensor of a file may be the weight of an nn.Embedding."""
     start, _, own = name.rpartition(".")
-    alone = f"{start}.bias".lstrip(".") not in model.tensors
-    return own == "weight" and alone and tuple(model.tensors[name].shape)[1:] == (inputs,)
-
-
-def _is_said(name: str, said: Said) -> bool:
-    """Return whether the user names this as a part of the readout."""
     given = [said.readout] if isinstance(said.readout, str) else said.readout
-    return isinstance(given, list | tuple) and any(
-        isinstance(one, str) and named([name], one) for one in given
+    is_readout = isinstance(given, list | tuple) and any(
+        isinstance(one, str) and named([start], one) for one in given
     )
+    return own == "weight" and f"{start}.bias".lstrip(".") not in model.tensors and not is_readout
 
 
 # --- the readout ----------------------------------------------------------------------------------

@@ -244,20 +244,21 @@ class _Parts:
         note = "the same for every layer" if array.size < sum(sizes) else ""
         if any(layer.starts for layer in layers):  # of a cell that is written by hand
             note = "with zeros for the other units"
+            halves = [half["weight_hh"] for layer in layers for half in layer.halves]
+            units = [self._model.tensors[name].shape[0] for name in halves]
+            starts = [start for layer in layers for start in layer.starts]
             parts = [
-                np.pad(
-                    parts[0][:start], (0, self._model.tensors[half["weight_hh"]].shape[0] - start)
-                )
-                for layer in layers
-                for half, start in zip(layer.halves, layer.starts, strict=True)
+                np.pad(parts[0][:start], (0, count - start))
+                for start, count in zip(starts, units, strict=True)
             ]
         return [Piece(name, part, note) for part in parts]
 
 
 def _named(layer: TorchLayer) -> str:
     """Return the name of a layer: "rnn[0]", or that of a cell."""
-    _, cell, index = layer.halves[0]["weight_hh"].rpartition("_l")
-    return f"{layer.unit}[{index}]" if cell else layer.unit
+    own = layer.halves[0]["weight_hh"].rpartition(".")[2]
+    index = own.removeprefix("weight_hh").removeprefix("_l")
+    return f"{layer.unit}[{index}]" if index else layer.unit
 
 
 def _direction(layer: TorchLayer) -> str:
