@@ -123,14 +123,13 @@ def _blocks(model: TorchModel, said: Said) -> dict[str, _Block]:
                 f"{argument}: expected one tensor for {' '.join(kinds)}, got {len(several)}"
             )
         found[kinds] = _added(several) if kinds[0].startswith("b") else several[0]
-    square = found.get(("W_hh",))
-    joined = next((found[kinds] for kinds in found if len(kinds) > 1 and "W_hh" in kinds), square)
-    if joined is None or not any("W_xh" in kinds for kinds in found):
+    holders = {kind: block for kinds, block in found.items() for kind in kinds}
+    if not {"W_xh", "W_hh"} <= holders.keys():
         raise ArgumentError(
             "cell: expected W_xh and W_hh, or 'W_xh W_hh' for one matrix of (x, h) joined, got"
             f" {listed(' '.join(kinds) for kinds in found)}"
         )
-    H = len(joined.array)
+    H = len(holders["W_hh"].array)
     blocks: dict[str, _Block] = {}
     for kinds, block in found.items():
         blocks |= _split(kinds, block, H) if len(kinds) > 1 else {kinds[0]: block}

@@ -153,8 +153,10 @@ def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> li
         chosen = _chosen(units, prefix)
     elif source.chain is not None:
         chosen = [part.name for part in source.chain if part.kind == "rnn"]
+    elif len(units) > 1 and all(f"{unit}.weight_hh" in source.tensors for unit in units):
+        chosen = _numbered(units)  # the cells of one ModuleList
     else:
-        chosen = units if len(units) == 1 else _cells(source.tensors, units)
+        chosen = units if len(units) == 1 else []
     if not chosen:
         raise ArgumentError(
             f"source: expected one RNN, got {listed(_written(units))}: set prefix= to one name,"
@@ -258,11 +260,6 @@ def _numbered(units: list[str]) -> list[str]:
     names = [str(index) for index in range(len(units))]
     one_list = len({parent(name) for name in units}) == 1
     return [ordered[name] for name in names] if one_list and set(ordered) == set(names) else []
-
-
-def _cells(tensors: Mapping[str, Any], units: list[str]) -> list[str]:
-    """Return the units in order if they are the cells of one ModuleList, else none."""
-    return _numbered(units) if all(f"{unit}.weight_hh" in tensors for unit in units) else []
 
 
 def _layers(tensors: Mapping[str, Any], unit: str) -> list[TorchLayer]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from elman.interop._source import Said
     from elman.interop.torch.model import TorchLayer, TorchModel
 
+    Item = tuple[TorchPart, ...]  # a part of the readout: a module, or those of a Sequential
+
 _NOT_STARTED = "left out: a start state; the network starts at its own"
 _ROWS = "left out: the network reads its rows"
 _CHANGES = "left out: if the model's forward uses it, the results differ"
@@ -42,6 +44,8 @@ class Plan(NamedTuple):
     """What a model computes, from the input to the output, and what is left out."""
 
     parts: list[TorchPart]
+    head: list[TorchPart]  # those behind the RNN
+    output_activation: Any  # at the end, as the user gives it
     start: str | None  # the name of the learned initial state
     left: Mapping[str, str]  # why tensors are left out
 
@@ -76,7 +80,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
     }
     done = {name for part in parts for name in _tensors(part, model.tensors)} | left.keys()
     left |= _left_out(model, units, said, spare - done, parts)
-    return Plan([*parts, *_at_the_end(head, last)], start, left)
+    return Plan(parts, head, last, start, left)
 
 
 def _tensors(part: TorchPart, tensors: Mapping[str, Any]) -> list[str]:
@@ -236,9 +240,7 @@ def _may_embed(name: str, model: TorchModel, said: Said) -> bool:
 # --- the readout ----------------------------------------------------------------------------------
 
 
-def _items(
-    model: TorchModel, units: list[str], said: Said, spare: Set[str]
-) -> list[tuple[TorchPart, ...]]:
+def _items(model: TorchModel, units: list[str], said: Said, spare: Set[str]) -> list[Item]:
     """Return the parts of each part of the readout that is named, or found."""
     if said.readout is False:
         return []
@@ -247,15 +249,13 @@ def _items(
         return _only(model, names, units, spare)
     if said.readout is True:
         raise ArgumentTypeError("readout: expected a name, several or False, got True")
-    found: list[tuple[TorchPart, ...]] = []
+    found: list[Item] = []
     for name in _source.names("readout", said.readout):
         found += _part(model, names, units, _arguments.name("readout", name))
     return found
 
 
-def _readouts(
-    model: TorchModel, units: list[str], spare: Set[str]
-) -> dict[str, tuple[TorchPart, ...]]:
+def _readouts(model: TorchModel, units: list[str], spare: Set[str]) -> dict[str, Item]:
     """Return the parts of what may be a part of the readout, by name."""
     if model.parts is not None:
         return {
@@ -264,7 +264,7 @@ def _readouts(
             if not any(part.kind in ("rnn", "embedding") for part in parts)
             and not any(f"{unit}.".startswith(f"{name}.".lstrip(".")) for unit in units)
         }
-    found: dict[str, tuple[TorchPart, ...]] = {}
+    found: dict[str, Item] = {}
     for tensor in model.tensors:
         name, _, own = tensor.rpartition(".")
         if tensor in spare and own == "weight" and len(model.tensors[tensor].shape) == 2:
@@ -275,8 +275,8 @@ def _readouts(
 
 
 def _only(
-    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], units: list[str], spare: Set[str]
-) -> list[tuple[TorchPart, ...]]:
+    model: TorchModel, names: Mapping[str, Item], units: list[str], spare: Set[str]
+) -> list[Item]:
     """Return the parts of the readout if there is only one candidate."""
     linear = [name for name, parts in names.items() if any(s.kind == "linear" for s in parts)]
     heads = [name for name in linear if not any(name.startswith(f"{one}.") for one in linear)]
@@ -307,9 +307,7 @@ def _only(
     return [names[head]]
 
 
-def _require_behind(
-    model: TorchModel, units: list[str], head: str, parts: tuple[TorchPart, ...]
-) -> None:
+def _require_behind(model: TorchModel, units: list[str], head: str, parts: Item) -> None:
     """Refuse linear maps that stand before the RNN and may be in front of it."""
     order = list(model.tensors)
     first = next((i for i, name in enumerate(order) if _is_in(name, units[:1])), 0)
@@ -332,8 +330,8 @@ def _is_in(name: str, units: list[str]) -> bool:
 
 
 def _part(
-    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], units: list[str], wanted: str
-) -> list[tuple[TorchPart, ...]]:
+    model: TorchModel, names: Mapping[str, Item], units: list[str], wanted: str
+) -> list[Item]:
     """Return the parts of a named part of the readout: a module, or the numbered ones below it."""
     found = named(names, wanted)
     if len(found) > 1:  # the ones nearest to the RNN
@@ -356,9 +354,7 @@ def _number(name: str) -> int | None:
     return int(own) if own.isdecimal() else None
 
 
-def _with_activations(
-    items: list[tuple[TorchPart, ...]], said: Said
-) -> tuple[list[TorchPart], Any]:
+def _with_activations(items: list[Item], said: Said) -> tuple[list[TorchPart], Any]:
     """Return the parts of the readout, with the activations between its parts, and the last."""
     items = [tuple(part for part in item if part.kind != "nothing") for item in items]
     items = [item for item in items if item]
@@ -379,18 +375,17 @@ def _with_activations(
     return parts, last
 
 
-def _at_the_end(head: list[TorchPart], last: Any) -> list[TorchPart]:
-    """Return the activation behind the last part, if it is not a part already."""
-    mapped = [part.name for part in head if part.kind in ("linear", "norm")]
-    known = head[-1].activation if head else None
-    last = None if last is None else activation_of(last)
-    settled = _source.output_activation(last, known, mapped[-1] if mapped else None)
-    if settled is None or known is not None:
-        return []
-    return [TorchPart("function", "", "", settled)]
+def at_the_end(plan: Plan) -> Activation | None:
+    """Return the activation behind the last part, None if it is a part already."""
+    mapped = [part.name for part in plan.head if part.kind in ("linear", "norm")]
+    known = plan.head[-1].activation if plan.head else None
+    given = plan.output_activation
+    given = None if given is None else activation_of(given)
+    settled = _source.output_activation(given, known, mapped[-1] if mapped else None)
+    return settled if known is None else None
 
 
-def _given(items: list[tuple[TorchPart, ...]], said: Said) -> dict[int, Any]:
+def _given(items: list[Item], said: Said) -> dict[int, Any]:
     """Return the activations that the user gives, by the part of the readout in front."""
     linear = [
         index

@@ -22,7 +22,13 @@ from elman.interop.torch.computed import Computed, array_of
 from elman.interop.torch.file import read_tensors
 from elman.interop.torch.hints import no_rnn
 from elman.interop.torch.names import all_of, find_recurrent, of_mapping, units_of
-from elman.interop.torch.plan import find_plan, start_sizes, with_starts, without_tensors
+from elman.interop.torch.plan import (
+    at_the_end,
+    find_plan,
+    start_sizes,
+    with_starts,
+    without_tensors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,14 +105,14 @@ def _collect(source: Any, said: Said) -> TorchModel:
         )
     if isinstance(source, (str, bytes, os.PathLike)):
         source = read_tensors(os.fsdecode(source))
-    elif by_hand and hasattr(source, "state_dict"):
-        source = source.state_dict()
-    elif "torch" in sys.modules and not by_hand:
+    elif "torch" in sys.modules:
         from elman.interop.torch.modules import is_module, of_module, of_sequence
 
         if is_module(source):
-            return of_module(source, chosen=said.prefix is not None)._replace(modules=source)
-        if isinstance(source, (tuple, list)):
+            chosen = said.prefix is not None
+            whole = all_of(source.state_dict()) if by_hand else of_module(source, chosen=chosen)
+            return whole._replace(modules=source)
+        if isinstance(source, (tuple, list)) and not by_hand:
             return of_sequence(source)._replace(modules=source)
     if hasattr(source, "items"):
         return all_of(source) if by_hand else of_mapping(source, said.prefix)
@@ -150,13 +156,12 @@ class _Parts:
                 for layer in units[part.name]:
                     self._add_layer(layer, activations, starts)
             elif part.kind == "function":
-                assert part.activation is not None
-                name = part.name or f"{_AFTER}{self.parts[-1].name}"
-                self.parts.append(_chain.Function(name, part.activation))
+                self._add_function(part.activation, part.name)
             elif part.kind == "norm":
                 self._add_norm(part)
             else:
                 self._add_matrix(part)
+        self._add_function(at_the_end(plan))
 
     def _piece(self, name: str) -> Piece:
         tensor = self._model.tensors[name]
@@ -185,12 +190,15 @@ class _Parts:
         )
         self.parts.append(_chain.Recurrent(_named(layer), halves, _direction(layer)))
 
+    def _add_function(self, activation: Activation | None, name: str = "") -> None:
+        if activation is not None:
+            name = name or f"{_AFTER}{self.parts[-1].name}"
+            self.parts.append(_chain.Function(name, activation))
+
     def _add_matrix(self, part: TorchPart) -> None:
         """Add a linear map or an embedding."""
         weight = self._own(part, "weight")
         assert weight is not None
-        if weight.array.ndim != 2:
-            raise ShapeError(f"{weight.name}: expected (O, I), got {weight.array.shape}")
         if part.kind == "embedding":
             note = f"{weight.note}, transposed: reads one-hot vectors".lstrip(", ")
             weight = weight._replace(array=weight.array.T, note=note)

@@ -49,14 +49,14 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     rnns = {name: part for name, part in named.items() if _is(part, "RNN")}
     cells = {name: part for name, part in named.items() if _is(part, "RNNCell")}
     scripted = isinstance(module, torch.jit.ScriptModule)
-    if not rnns and not cells and (scripted or taps is None):
-        return _run_by_hand(module, x)
     if scripted:
         taps = ()  # nobody can listen to its states
     elif taps is None:
         taps = tuple(f"{name}[{k}]" for name, rnn in rnns.items() for k in range(rnn.num_layers))
         taps += tuple(cells)
     at = [None if tap is None else named.get(str(tap).partition("[")[0]) for tap in taps]
+    if not rnns and not cells and all(part is None for part in at):
+        return _run_by_hand(module, x)
     recurrent = (*rnns.values(), *cells.values())
     listened = () if scripted else (*recurrent, *at)
     heard: _Heard = {part: [] for part in listened if part is not None}
