@@ -54,18 +54,6 @@ class Opaque:
         self.items: dict[Any, Any] | None = None
         self.elements: list[Any] | None = None
 
-    def set_items(self, items: list[Any]) -> None:
-        """Add alternating keys and values."""
-        if self.items is None:
-            self.items = {}
-        set_items(self.items, items)
-
-    def append(self, elements: list[Any]) -> None:
-        """Add the elements of a list or a set."""
-        if self.elements is None:
-            self.elements = []
-        self.elements.extend(elements)
-
 
 def kind_of(value: object) -> str:
     """Return the kind of a value for a message."""
@@ -74,17 +62,6 @@ def kind_of(value: object) -> str:
     if hasattr(value, "shape"):
         return "a tensor"
     return repr(value.kind[:80]) if isinstance(value, Opaque) else type(value).__name__
-
-
-def set_items(target: dict[Any, Any], items: list[Any]) -> None:
-    """Add alternating keys and values; keys that may be slow to hash become opaque."""
-    if len(items) % 2:
-        raise ModelFormatError("expected a value for each key of a dictionary")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        simple = type(key) in (str, int, float, bool, bytes, Global, Opaque) or key is None
-        if type(key) is int and not -(2**63) <= key < 2**63:  # many of them may share a hash
-            simple = False
-        target[key if simple else Opaque(kind_of(key).strip("'"))] = value
 
 
 class Machine:
@@ -193,22 +170,29 @@ class Machine:
         self._set_items(items)
 
     def _set_items(self, items: list[Any]) -> None:
+        """Add alternating keys and values; keys that may be slow to hash become opaque."""
         target = self._stack[-1]
-        if type(target) is dict:
-            set_items(target, items)
-        elif type(target) is Opaque:
-            target.set_items(items)
-        else:
+        if type(target) is Opaque:
+            target.items = {} if target.items is None else target.items
+            target = target.items
+        if type(target) is not dict:
             raise ModelFormatError(f"expected a dictionary, got {kind_of(target)}")
+        if len(items) % 2:
+            raise ModelFormatError("expected a value for each key of a dictionary")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            simple = type(key) in (str, int, float, bool, bytes, Global, Opaque) or key is None
+            if type(key) is int and not -(2**63) <= key < 2**63:  # many of them may share a hash
+                simple = False
+            target[key if simple else Opaque(kind_of(key).strip("'"))] = value
 
     def _append(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if type(target) is list:
-            target.extend(items)
-        elif type(target) is Opaque:
-            target.append(items)
-        else:
+        if type(target) is Opaque:
+            target.elements = [] if target.elements is None else target.elements
+            target = target.elements
+        if type(target) is not list:
             raise ModelFormatError(f"expected a list, got {kind_of(target)}")
+        target.extend(items)
 
     def _frozenset(self, _: object) -> None:
         self._stack.append(Opaque("frozenset", tuple(self._since_mark())))

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,11 +31,18 @@ if TYPE_CHECKING:
     from elman.interop._chain import Part
     from elman.interop._source import Piece, Taps
 
-    # what each part was called with: the shape of its input, and its states, layer by layer
-    _Heard = dict[nn.Module, list[tuple[tuple[int, ...], list[Any]]]]
-
 _HALF = (torch.float16, torch.bfloat16)
 _NAME = f"PyTorch {torch.__version__}"
+
+
+class _Call(NamedTuple):
+    """What a part was called with, and what it returned."""
+
+    shape: tuple[int, ...]  # of its input
+    layers: list[Any]  # the states of each layer, if it is an nn.RNN
+
+
+_Heard = dict[nn.Module, list[_Call]]
 
 
 def run(source: Any, x: Array, taps: Taps = None) -> Trace:
@@ -67,8 +74,8 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
         layers = [result]
         if isinstance(part, nn.RNN):
             layers, result = _layer_by_layer(part, arguments, named, result)
-        given = next(iter((*arguments, named.get("input"))))
-        heard[part].append((getattr(given, "shape", ()), layers))
+        given = arguments[0] if arguments else named.get("input")
+        heard[part].append(_Call(getattr(given, "shape", ()), layers))
         return result
 
     first = _first(module)
@@ -82,16 +89,10 @@ def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     finally:
         for hook in hooks:
             hook.remove()
-    hidden: list[Array | None] = []
-    for tap, part in zip(taps, at, strict=True):
-        index = str(tap).partition("[")[2].rstrip("]")
-        calls = [] if part is None else [layers for _, layers in heard[part]]
-        if not calls:
-            hidden.append(None)
-        elif isinstance(part, nn.RNN):
-            hidden.append(_array(calls[0][int(index or -1)]))
-        else:
-            hidden.append(_states([states for (states,) in calls], x, time_first))
+    hidden = [
+        None if part is None else _hidden(str(tap), part, heard.get(part, []), x, time_first)
+        for tap, part in zip(taps, at, strict=True)
+    ]
     output = _array(_tensor(result))
     if time_first and output.ndim == 3 and output.shape[:2] == x.shape[1::-1]:
         output = output.swapaxes(0, 1)
@@ -367,13 +368,12 @@ def _called(module: nn.Module, inputs: Any, heard: _Heard, time_first: bool) -> 
     if not time_first:
         return _with_state(module, inputs, B)
     result = _with_state(module, inputs.transpose(0, 1), B)
-    rnn = next((part for part in heard if isinstance(part, nn.RNN) and heard[part]), None)
-    if rnn is not None and not rnn.batch_first and B != T:
-        shape, _ = heard[rnn][0]
-        if shape[:2] == (B, T):  # it turned what was turned already
-            for calls in heard.values():
-                calls.clear()
-            result = _with_state(module, inputs, B)
+    turned = [part for part in heard if isinstance(part, nn.RNN) and not part.batch_first]
+    shapes = [call.shape[:2] for part in turned for call in heard[part]]
+    if B != T and shapes[:1] == [(B, T)]:  # it turned what was turned already
+        for calls in heard.values():
+            calls.clear()
+        result = _with_state(module, inputs, B)
     return result
 
 
@@ -400,16 +400,24 @@ def _tensor(result: Any) -> Any:
     return result
 
 
-def _states(results: list[Any], x: Array, time_first: bool) -> Array:
+def _hidden(
+    tap: str, part: nn.Module, calls: list[_Call], x: Array, time_first: bool
+) -> Array | None:
     """Return the states of a part: called once for all steps, or once for each."""
-    if len(results) == 1:
-        states = _array(_tensor(results[0]))
-        B, T = x.shape[:2]
-        if states.ndim == 2 and len(states) == B * T > B:  # all steps as one batch
-            states = states.reshape(*((T, B) if time_first else (B, T)), -1)
-        turned = time_first and states.ndim == 3 and states.shape[:2] == x.shape[1::-1]
-        return states.swapaxes(0, 1) if turned else states
-    return np.stack([_array(_tensor(one)) for one in results], axis=1)
+    if not calls:
+        return None
+    if isinstance(part, nn.RNN):
+        index = tap.partition("[")[2].rstrip("]")
+        return _array(calls[0].layers[int(index or -1)])
+    results = [_array(_tensor(states)) for call in calls for states in call.layers]
+    if len(results) > 1:
+        return np.stack(results, axis=1)
+    (states,) = results
+    B, T = x.shape[:2]
+    if states.ndim == 2 and len(states) == B * T > B:  # all steps as one batch
+        states = states.reshape(*((T, B) if time_first else (B, T)), -1)
+    turned = time_first and states.ndim == 3 and states.shape[:2] == x.shape[1::-1]
+    return states.swapaxes(0, 1) if turned else states
 
 
 def _layer_by_layer(
