@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from elman.activation import Activation
     from elman.interop._source import Row
 
 
-class PickledModule(dict[str, "Any"]):
+class PickledModule(dict[str, Any]):
     """The state_dict of a module in a pickle, and the nonlinearities of PyTorch's RNNs in it."""
 
     def __init__(self) -> None:
