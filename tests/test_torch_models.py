@@ -756,6 +756,17 @@ def test_an_embedding_in_front_reads_one_hot_vectors_by_default(torch, nn, tied)
         elman.from_torch((made["rnn"], made["decoder"]), embedding="rows", **said)
 
 
+def test_directions_that_differ_run_step_by_step(torch, nn, x):
+    """No nn.RNN has two activations, or biases in one direction only."""
+    tensors = nn.RNN(3, 4, bidirectional=True).state_dict()
+    without = {k: v for k, v in tensors.items() if not ("bias" in k and k.endswith("_reverse"))}
+    for source, activation in ((tensors, [("tanh", "relu")]), (without, "relu")):
+        imported = interop.read(source, Said(activation=activation))
+        found = elman.compare(imported.network, imported, x.numpy())
+        assert found.ok, found
+        assert None not in found.layers
+
+
 def test_the_layer_of_a_cell_has_its_name(nn):
     made = nn.ModuleDict({"my_layer": nn.RNNCell(3, 4), "fc": nn.Linear(4, 2)})
     assert interop.read(made, Said(output_activation="identity")).taps == ("my_layer",)

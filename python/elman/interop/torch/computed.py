@@ -158,11 +158,6 @@ def _is_computed(weight: str, names: Mapping[str, str]) -> bool:
     return new or frozenset(names) in _FORMS or "_orig" in names
 
 
-def _pruned(name: str, weight: Array, mask: Array) -> Array:
-    result: Array = weight * mask
-    return result
-
-
 def _weight_norm(name: str, g: Array, v: Array) -> Array:
     """Return v g / |v|, with the norm over the axes that g does not have."""
     import numpy as np
@@ -200,7 +195,7 @@ def _angle(a: Array, b: Array) -> float:
 
 
 _VALUES: dict[str, Callable[..., Array]] = {
-    "pruned": _pruned,
+    "pruned": lambda name, weight, mask: weight * mask,
     "weight_norm": _weight_norm,
     "spectral_norm": _spectral_norm,
 }

@@ -58,6 +58,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
     start = start_of(model, layers, said, spare)
     left = {name: _NOT_STARTED for name in start_states(model, layers, spare) if name != start}
     spare = spare - left.keys() - {start}
+    _source.require_embedding(said.embedding)
     if model.chain is not None and said.prefix is None and said.readout in (None, False):
         end = 1 + max(index for index, part in enumerate(model.chain) if part.name in units)
         front = _in_front(list(model.chain[:end]), said)
@@ -180,17 +181,11 @@ def _require_every_state(
 
 def _in_front(parts: list[TorchPart], said: Said) -> list[TorchPart]:
     """Return the parts up to the last RNN, with the embedding as the user says."""
-    if _embeds(said) and parts[0].kind != "embedding":
+    if said.embedding is not None and parts[0].kind != "embedding":
         raise ArgumentError(f"embedding: expected an nn.Embedding in front, got {parts[0].what}")
     if said.embedding == "rows":
         return [parts[0]._replace(kind="nothing", refused=_ROWS), *parts[1:]]
     return parts
-
-
-def _embeds(said: Said) -> bool:
-    """Return whether the user says something of an embedding."""
-    _source.require_embedding(said.embedding)
-    return said.embedding is not None
 
 
 def _embedding(
@@ -211,7 +206,7 @@ def _embedding(
         and tuple(table.shape)[1:] == (I,)
     ]
     names = listed(part.name for part in found)
-    if not _embeds(said):
+    if said.embedding is None:
         if not found or (said.prefix is not None and said.readout is not None):
             return []
         if model.parts is None:
@@ -424,16 +419,10 @@ def _left_out(
     model: TorchModel, units: list[str], said: Said, spare: Set[str], parts: list[TorchPart]
 ) -> dict[str, str]:
     """Return why tensors are left out; refuse those that may compute."""
-    below = [
-        name
-        for name in model.tensors
-        if name in spare
-        and any(unit and name.startswith(f"{unit}.") for unit in units)
-        and _computes(model, name)
-    ]
+    rest = [name for name in model.tensors if name in spare and _computes(model, name)]
+    below = [name for name in rest if any(unit and _is_in(name, [unit]) for unit in units)]
     if below:
         raise ArgumentError(f"source: expected the weights of an RNN only, got {listed(below)} too")
-    rest = [name for name in model.tensors if name in spare and _computes(model, name)]
     rest += _may_compute(model, said, parts)
     knowingly = (said.prefix is not None and said.readout is not None) or said.readout is False
     if rest and not knowingly:

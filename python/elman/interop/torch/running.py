@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
 import warnings
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from elman.errors import ArgumentError
-from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
+from elman.interop._chain import Affine, Function, Recurrent, Scale
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
 from elman.interop.torch.computed import Computed
@@ -181,26 +182,29 @@ def run_tensors(
 def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
     """Return a module that computes a part of a chain."""
     if isinstance(part, Affine):
-        biases = zip(("bias",), part.b, strict=False)
-        return module_of(
-            torch, {"weight": tensor(part.W)} | {name: tensor(b) for name, b in biases}
-        )
+        pieces = zip(("weight", "bias"), (part.W, *part.b), strict=False)
+        return module_of(torch, {kind: tensor(piece) for kind, piece in pieces})
     if isinstance(part, Function):
-        return _Function(part.activation)
+        return _Function(functools.partial(_activated, part.activation))
     if isinstance(part, Recurrent):
-        weights: dict[str, Any] = {}
-        for half, end in zip(part.halves, ("_l0", "_l0_reverse"), strict=False):
-            weights |= {f"weight_ih{end}": tensor(half.W_xh), f"weight_hh{end}": tensor(half.W_hh)}
-            biases = zip(("bias_ih", "bias_hh"), half.b_h, strict=False)
-            weights |= {f"{name}{end}": tensor(b) for name, b in biases}
-        if any(h.activation not in ("tanh", "relu") or len(h.b_h) == 1 for h in part.halves):
+        kinds = {str(half.activation) for half in part.halves}
+        biases = {len(half.b_h) for half in part.halves}
+        if kinds not in ({"tanh"}, {"relu"}) or biases not in ({0}, {2}):
             return _ByStep(part, tensor)
-        rnn = module_of(torch, weights, str(part.halves[0].activation))
+        weights = {
+            f"{kind}{end}": tensor(piece)
+            for half, end in zip(part.halves, _HALVES, strict=False)
+            for kind, piece in zip(KINDS, (half.W_xh, half.W_hh, *half.b_h), strict=False)
+        }
+        rnn = module_of(torch, weights, *kinds)
         starts = [tensor(half.initial_state) for half in part.halves if half.initial_state]
         return _Started(rnn, torch.stack(starts)) if starts else rnn
     by, plus = (part.by, part.plus) if isinstance(part, Scale) else (part.std, part.mean)
-    numbers = [None if piece is None else tensor(piece) for piece in (by, plus)]
-    return _Scaled(*numbers, standardize=isinstance(part, Standardize))
+    factor = 1.0 if by is None else tensor(by)
+    shift = 0.0 if plus is None else tensor(plus)
+    if isinstance(part, Scale):
+        return _Function(lambda x: x * factor + shift)
+    return _Function(lambda x: (x - shift) / factor)
 
 
 _FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -221,18 +225,22 @@ _FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class _Function(nn.Module):  # type: ignore[misc]
-    """An activation, with PyTorch's functions."""
+def _activated(activation: Activation, v: Any) -> Any:
+    """Return an activation of v, with PyTorch's functions."""
+    clip = activation.clip
+    v = v if clip is None else v.clamp(-clip, clip)
+    return _FUNCTIONS[activation.name](v, activation)
 
-    def __init__(self, activation: Activation) -> None:
+
+class _Function(nn.Module):  # type: ignore[misc]
+    """A module that computes a function."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
         super().__init__()
-        self.activation = activation
+        self.function = function
 
     def forward(self, x: Any) -> Any:
-        clip = self.activation.clip
-        return _FUNCTIONS[self.activation.name](
-            x if clip is None else x.clamp(-clip, clip), self.activation
-        )
+        return self.function(x)
 
 
 class _ByStep(nn.Module):  # type: ignore[misc]
@@ -254,11 +262,10 @@ class _ByStep(nn.Module):  # type: ignore[misc]
             W_xh, W_hh, *biases = (next(weights) for _ in range(2 + len(half.b_h)))
             h = self.starts[index]
             h = W_hh.new_zeros(len(x), len(W_hh)) if h is None else h.expand(len(x), -1)
-            f = _Function(half.activation)
             steps = x.unbind(1)
             own = []
             for x_t in steps[::-1] if index else steps:
-                h = f(sum((x_t @ W_xh.T, h @ W_hh.T, *biases)))
+                h = _activated(half.activation, sum((x_t @ W_xh.T, h @ W_hh.T, *biases)))
                 own.append(h)
             states.append(torch.stack(own[::-1] if index else own, dim=1))
         return torch.cat(states, dim=-1)
@@ -273,19 +280,6 @@ class _Started(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Any) -> Any:
         return self.rnn(x, self.start.unsqueeze(1).expand(-1, len(x), -1).contiguous())
-
-
-class _Scaled(nn.Module):  # type: ignore[misc]
-    """by x + plus, or (x - plus) / by."""
-
-    def __init__(self, by: Any, plus: Any, *, standardize: bool) -> None:
-        super().__init__()
-        self.by, self.plus, self.standardize = by, plus, standardize
-
-    def forward(self, x: Any) -> Any:
-        by = 1.0 if self.by is None else self.by
-        plus = 0.0 if self.plus is None else self.plus
-        return (x - plus) / by if self.standardize else x * by + plus
 
 
 def _file(path: str, prefix: str | Sequence[str] | None) -> Mapping[str, Any]:
