@@ -254,8 +254,8 @@ def _settings(name: str, module: Any) -> Iterator[Row]:
 
 def _state(start: str, module: Any) -> dict[str, Any]:
     """Return the tensors of a module; quantized modules have other entries, too."""
-    state = module.state_dict(prefix=f"{start}.".lstrip("."))
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+    tensors = {k: t for k, t in module.state_dict().items() if isinstance(t, torch.Tensor)}
+    return {f"{start}.{name}".lstrip("."): tensor for name, tensor in tensors.items()}
 
 
 def _values(start: str, module: Any) -> dict[str, Any]:
