@@ -283,6 +283,22 @@ def test_a_chaotic_stack_runs_on_the_states_that_are_judged(torch, rng, dtype):
     assert None not in found.layers
 
 
+def test_packed_sequences_with_time_first_are_run(torch, rng):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = torch.nn.RNN(3, 8, 2)
+
+        def forward(self, x):
+            packed = torch.nn.utils.rnn.pack_padded_sequence(x, [len(x)] * x.shape[1])
+            return torch.nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0])[0]
+
+    model = Model()
+    found = elman.compare(elman.from_torch(model), model, rng.standard_normal((3, 20, 3)))
+    assert found.ok, found
+    assert None not in found.layers
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_state_by_name_reaches_every_layer(torch, rng, layers):
     from elman.interop.torch import running

@@ -123,6 +123,9 @@ def test_every_tensor_has_a_row():
         ("layers.0.W_xh", "columns 0 to 2, a block of the matrix"),
         ("layers.0.W_hh", "columns 3 to 7, a block of the matrix"),
     ]
+    started = Said(**CASES["tutorial"], initial_state="h0")
+    rows = interop.read(stored("tutorial") | {"h0": np.ones((1, 5), "f4")}, started).rows
+    assert ("h0", "initial_state", "with zeros for the other units") in [tuple(r) for r in rows]
     rows = interop.read(stored("apart"), Said(**CASES["apart"])).rows
     assert ("h2h.bias", "layers.0.b_h", "added up in float64") in [tuple(row) for row in rows]
 
@@ -326,6 +329,8 @@ def test_compare_runs_a_cell_step_by_step(case, modules, tmp_path, rng):
     found = elman.compare(wrong, module, x)
     assert not found.ok
     assert "not supported" not in str(found)
+    imported = interop.read(module, Said(**CASES[case]))
+    assert elman.compare(imported.network, imported, x).ok
     path = tmp_path / "cell.pt"
     torch.save({"model": module.state_dict()}, path)
     imported = interop.read(path, Said(**CASES[case]))

@@ -82,7 +82,7 @@ def archive(data_pkl, entries=None, root="archive/", method=zipfile.ZIP_STORED):
 
 def read(data):
     """Return the tensors in the bytes of a file."""
-    return torch_file.read_pt(data)[0]
+    return torch_file.read_pt(data)
 
 
 def one(value, entries=None):

@@ -713,8 +713,9 @@ def test_script_modules_are_read_by_their_original_names(torch, nn, x):
     with pytest.raises(ArgumentError, match=r"^activation: .*'rnn'.*does not store"):
         elman.from_torch(traced, output_activation="identity")
     program = torch.export.export(made, (x,))
-    with pytest.raises(UnsupportedModelError, match=r"got an ExportedProgram: pass .*state_dict"):
-        elman.from_torch(program)
+    for cell in (None, {"W_xh": "rnn.weight_ih_l0", "W_hh": "rnn.weight_hh_l0"}):
+        with pytest.raises(UnsupportedModelError, match=r"ExportedProgram: pass .*state_dict"):
+            elman.from_torch(program, cell=cell)
     assert elman.from_torch(program.state_dict, **SAID) == want
     assert elman.from_torch(program.module(), **SAID) == want
 
@@ -753,6 +754,22 @@ def test_an_embedding_in_front_reads_one_hot_vectors_by_default(torch, nn, tied)
         agrees(elman.from_torch(made, **said, **more), rows, want)
     with pytest.raises(ArgumentError, match=r"^embedding: expected an nn.Embedding in front"):
         elman.from_torch((made["rnn"], made["decoder"]), embedding="rows", **said)
+
+
+def test_directions_that_differ_run_step_by_step(torch, nn, x):
+    """No nn.RNN has two activations, or biases in one direction only."""
+    tensors = nn.RNN(3, 4, bidirectional=True).state_dict()
+    without = {k: v for k, v in tensors.items() if not ("bias" in k and k.endswith("_reverse"))}
+    for source, activation in ((tensors, [("tanh", "relu")]), (without, "relu")):
+        imported = interop.read(source, Said(activation=activation))
+        found = elman.compare(imported.network, imported, x.numpy())
+        assert found.ok, found
+        assert None not in found.layers
+
+
+def test_the_layer_of_a_cell_has_its_name(nn):
+    made = nn.ModuleDict({"my_layer": nn.RNNCell(3, 4), "fc": nn.Linear(4, 2)})
+    assert interop.read(made, Said(output_activation="identity")).taps == ("my_layer",)
 
 
 # --- in PyTorch, for compare ----------------------------------------------------------------------

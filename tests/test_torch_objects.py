@@ -20,6 +20,7 @@ import pytest
 import elman
 from elman.errors import ArgumentError, LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop.torch import file as torch_file
+from elman.interop.torch.names import of_mapping
 from fixtures.guarded import read_guarded
 from fixtures.torch_files import (
     MAGIC,
@@ -246,7 +247,7 @@ def test_tensors_that_are_expanded_or_parts_of_others_are_read():
         "spread": Tensor(flat[::3][:5]),
     }
     for data in (saved(value), saved_before_1_6(value)):
-        got, _ = torch_file.read_pt(data)
+        got = torch_file.read_pt(data)
         for name, tensor in value.items():
             np.testing.assert_array_equal(got[name], tensor.array)
 
@@ -304,7 +305,7 @@ def test_entries_of_one_name_are_both_seen():
     value = {"x": {1: Tensor(np.zeros(1)), "1": Tensor(np.ones(1)), (): Tensor(np.ones(1) * 2)}}
     value["y"] = bag = Words(a=Tensor(np.ones(1) * 3))
     bag.a = Tensor(np.ones(1) * 4)
-    got, _ = torch_file.read_pt(saved(value))
+    got = torch_file.read_pt(saved(value))
     assert {key: np.asarray(t).item() for key, t in got["x"].items()} == {
         "1": 0,
         "1 (2)": 1,
@@ -315,9 +316,8 @@ def test_entries_of_one_name_are_both_seen():
 
 
 def test_lists_among_settings_are_no_weights():
-    assert torch_file.read_pt(saved({"loss": BESIDE["settings"], "x": [Tensor(np.ones(1))]}))[
-        0
-    ].keys() == {"x"}
+    got = torch_file.read_pt(saved({"loss": BESIDE["settings"], "x": [Tensor(np.ones(1))]}))
+    assert got.keys() == {"x"}
 
 
 # --- whole modules --------------------------------------------------------------------------------
@@ -383,8 +383,8 @@ def test_the_copy_of_a_module_in_the_settings_does_not_count(tmp_path):
 def test_a_module_in_two_places_has_both_names():
     one = rnn()
     both = module(named("m", "M"), modules={"a": one, "b": one})
-    got, nonlinearities = torch_file.read_pt(saved(both))
-    assert nonlinearities == {"a": "tanh", "b": "tanh"}
+    got = torch_file.read_pt(saved(both))
+    assert of_mapping(got, ["a", "b"]).nonlinearities == {"a": "tanh", "b": "tanh"}
     assert list(got)[::4] == ["a.weight_ih_l0", "b.weight_ih_l0"]
 
 
@@ -420,7 +420,7 @@ def test_storages_of_python_2_and_views_of_storages_are_read():
             np.int64(6).tobytes() + np.arange(6, dtype="f4").tobytes(),
         )
     )
-    got, _ = torch_file.read_pt(data)
+    got = torch_file.read_pt(data)
     np.testing.assert_array_equal(got["x"], [3, 4, 5])
 
 
@@ -516,7 +516,7 @@ def test_a_bomb_takes_no_time_or_is_refused(bomb):
     with zipfile.ZipFile(file, "w") as made:
         made.writestr("a/data.pkl", b"\x80\x02" + BOMBS[bomb] + b".")
     with contextlib.suppress(elman.ElmanError):
-        assert torch_file.read_pt(file.getvalue())[0] == {}
+        assert torch_file.read_pt(file.getvalue()) == {}
 
 
 def test_modules_that_double_are_limited():
@@ -530,7 +530,7 @@ def test_modules_that_double_are_limited():
 def test_a_long_name_of_a_tensor_is_refused():
     with pytest.raises(LimitError, match="names of at most 400 characters, got 401"):
         torch_file.read_pt(saved({"a" * 401: Tensor(np.ones(1))}))
-    assert torch_file.read_pt(saved({"a" * 401: 1}))[0] == {}
+    assert torch_file.read_pt(saved({"a" * 401: 1})) == {}
 
 
 @pytest.mark.parametrize("write", [NEW, OLD])
@@ -546,7 +546,7 @@ def test_a_mutated_file_is_an_error_or_another_number(write):
             changed[position] = rng.integers(256)
         try:
             elman.from_torch(
-                torch_file.read_pt(bytes(changed))[0],
+                torch_file.read_pt(bytes(changed)),
                 prefix="state_dict.rnn",
                 readout=False,
                 activation="tanh",
@@ -647,8 +647,8 @@ def test_files_of_pytorch_are_read_bit_for_bit(new, protocol, torch, tmp_path):
     path = tmp_path / "model.ckpt"
     how = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": new}
     torch.save({"model": made, "epoch": 1, **beside}, path, **how)
-    got, nonlinearities = torch_file.read_tensors(str(path))
-    assert nonlinearities == {"model.rnn": "tanh"}
+    got = torch_file.read_tensors(str(path))
+    assert of_mapping(got, None).nonlinearities == {"model.rnn": "tanh"}
     assert got["model"].keys() == made.state_dict().keys()
     beside["bfloat16"] = beside["bfloat16"].float()
     names = ("bfloat16", "step", "view", "expanded")

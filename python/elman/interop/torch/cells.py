@@ -19,13 +19,12 @@ from elman.activation import Activation
 from elman.errors import ArgumentError, LimitError, ShapeError
 from elman.interop import _source
 from elman.interop._source import listed
-from elman.interop.torch.computed import Computed
+from elman.interop.torch.computed import Computed, array_of
 from elman.interop.torch.model import TorchLayer
-from elman.interop.torch.names import named
-from elman.interop.torch.plan import start_of, start_states
+from elman.interop.torch.names import containers, named, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from elman._typing import Array
     from elman.interop._source import Said
@@ -61,34 +60,32 @@ class _Block(NamedTuple):
     note: str = ""
 
 
-def rewritten(model: TorchModel, said: Said, array_of: Callable[[str, Any], Array]) -> Rewritten:
+def rewritten(model: TorchModel, said: Said) -> Rewritten:
     """Return a model with an RNN in place of the cell that the user describes."""
-    blocks = _blocks(model, said, array_of)
+    blocks = _blocks(model, said)
     used = {source for block in blocks.values() for source in block.sources}
     tensors = {name: tensor for name, tensor in model.tensors.items() if name not in used}
     cell, readout = (_free(name, tensors) for name in ("cell", "readout"))
     made = (_with_outputs if {"W_xo", "W_ho"} & blocks.keys() else _plain)(blocks, said)
     computed: dict[str, _Block] = {}
     layers = []
-    for index, halves in enumerate(made.layers):
+    for index, (halves, starts) in enumerate(made.layers):
         end = f"_l{index}" if len(made.layers) > 1 else ""
-        names = []
+        names: list[dict[str, str]] = []
         for half, way in zip(halves, ("", "_reverse"), strict=False):
             names.append({kind: f"{cell}.{kind}{end}{way}" for kind in half})
             computed |= {names[-1][kind]: block for kind, block in half.items()}
-        layers.append(TorchLayer(cell, *names))
-    if made.readout:
-        computed |= {f"{readout}.{kind}": block for kind, block in made.readout.items()}
+        layers.append(TorchLayer(cell, tuple(names), starts))
+    computed |= {f"{readout}.{kind}": block for kind, block in made.readout.items()}
     if _is_mapping(said.readout) or (made.readout and said.readout is False):
         said = said._replace(readout=readout)
     for name, block in computed.items():
         of_file = [getattr(model.tensors[one], "sources", (one,)) for one in block.sources]
         sources = tuple(itertools.chain(*of_file))
         tensors[name] = Computed(name, {}, sources, block.array, block.note)
-    model = model._replace(tensors=tensors)
-    if made.starts is not None:
-        model, said = _started(model, said, cell, blocks, made.starts, array_of)
-    return Rewritten(model, layers, said._replace(activation=made.activation))
+    return Rewritten(
+        model._replace(tensors=tensors), layers, said._replace(activation=made.activation)
+    )
 
 
 def _free(name: str, tensors: Iterable[str]) -> str:
@@ -105,9 +102,7 @@ def _is_mapping(value: object) -> bool:
 # --- the blocks of the source ---------------------------------------------------------------------
 
 
-def _blocks(
-    model: TorchModel, said: Said, array_of: Callable[[str, Any], Array]
-) -> dict[str, _Block]:
+def _blocks(model: TorchModel, said: Said) -> dict[str, _Block]:
     """Return the matrices and vectors that the user names, of shapes that match."""
     if not _is_mapping(said.cell):
         raise ArgumentError(
@@ -122,20 +117,19 @@ def _blocks(
     for kinds, tensors in given.items():
         argument = "readout" if kinds[0] in _READOUT else "cell"
         wanted = _source.names(argument, tensors)
-        several = [_read(model, names, argument, one, array_of) for one in wanted]
+        several = [_read(model, names, argument, one) for one in wanted]
         if len(several) != 1 and (kinds[0].startswith("W") or not several):
             raise ArgumentError(
                 f"{argument}: expected one tensor for {' '.join(kinds)}, got {len(several)}"
             )
         found[kinds] = _added(several) if kinds[0].startswith("b") else several[0]
-    square = found.get(("W_hh",))
-    joined = next((found[kinds] for kinds in found if len(kinds) > 1 and "W_hh" in kinds), square)
-    if joined is None or not any("W_xh" in kinds for kinds in found):
+    holders = {kind: block for kinds, block in found.items() for kind in kinds}
+    if not {"W_xh", "W_hh"} <= holders.keys():
         raise ArgumentError(
             "cell: expected W_xh and W_hh, or 'W_xh W_hh' for one matrix of (x, h) joined, got"
             f" {listed(' '.join(kinds) for kinds in found)}"
         )
-    H = len(joined.array)
+    H = len(holders["W_hh"].array)
     blocks: dict[str, _Block] = {}
     for kinds, block in found.items():
         blocks |= _split(kinds, block, H) if len(kinds) > 1 else {kinds[0]: block}
@@ -149,13 +143,11 @@ def _inside(tensors: Mapping[str, Any], prefix: Any) -> list[str]:
     if not prefix:
         return list(tensors)
     prefix = _arguments.name("prefix", prefix)
-    containers = dict.fromkeys(
-        ".".join(name.split(".")[:end]) for name in tensors for end in range(1, name.count(".") + 1)
-    )
-    inside = named(containers, prefix)
-    found = [name for name in tensors if any(name.startswith(f"{one}.") for one in inside)]
+    found = within(list(tensors), prefix)
     if not found:
-        raise ArgumentError(f"prefix: expected one of {listed(containers)}, got {prefix!r}")
+        raise ArgumentError(
+            f"prefix: expected one of {listed(containers(tensors))}, got {prefix!r}"
+        )
     return found
 
 
@@ -177,13 +169,7 @@ def _given(argument: str, mapping: Any, known: Mapping[str, str]) -> dict[tuple[
     return given
 
 
-def _read(
-    model: TorchModel,
-    names: list[str],
-    argument: str,
-    wanted: Any,
-    array_of: Callable[[str, Any], Array],
-) -> _Block:
+def _read(model: TorchModel, names: list[str], argument: str, wanted: Any) -> _Block:
     """Return a tensor of the source, transposed if its name ends in ".T"."""
     wanted = _arguments.name(argument, wanted)
     found = named(names, wanted)
@@ -278,10 +264,9 @@ _Half = dict[str, _Block]  # by weight_ih, weight_hh and bias_ih
 
 
 class _Made(NamedTuple):
-    layers: list[tuple[_Half, ...]]
+    layers: list[tuple[tuple[_Half, ...], tuple[int, ...]]]  # their halves, and `starts`
     readout: dict[str, _Block]  # by weight and bias
     activation: Any
-    starts: list[tuple[int, bool]] | None = None  # the sizes of the states, and whether it is h
 
 
 def _plain(blocks: dict[str, _Block], said: Said) -> _Made:
@@ -289,7 +274,7 @@ def _plain(blocks: dict[str, _Block], said: Said) -> _Made:
     half = {kind: blocks[own] for kind, own in kinds.items() if own in blocks}
     kinds = {"weight": "W_hy", "bias": "b_y"}
     readout = {kind: blocks[own] for kind, own in kinds.items() if own in blocks}
-    return _Made([(half,)], readout, said.activation)
+    return _Made([((half,), ())], readout, said.activation)
 
 
 def _with_outputs(blocks: dict[str, _Block], said: Said) -> _Made:
@@ -311,44 +296,44 @@ def _with_outputs(blocks: dict[str, _Block], said: Said) -> _Made:
     if H + O > MAX_UNITS:
         raise LimitError(f"cell: expected at most {MAX_UNITS} rows of W_hh and W_xo, got {H + O}")
     kind = blocks["W_hh"].array.dtype
-    W_xo = blocks.get("W_xo") or _Block(np.zeros((O, I), kind), ())
-    W_ho = blocks.get("W_ho") or _Block(np.zeros((O, H), kind), ())
-    b_h = blocks.get("b_h") or _Block(np.zeros(H, kind), ())
-    b_o = blocks.get("b_o") or _Block(np.zeros(O, kind), ())
+    shapes = {"W_xo": (O, I), "W_ho": (O, H), "b_h": (H,), "b_o": (O,)}
+    zeros = {name: _Block(np.zeros(shape, kind), ()) for name, shape in shapes.items()}
+    blocks = zeros | blocks
+    one = np.eye(O, dtype=kind)
     if f in ("identity", "relu"):
-        one = np.eye(O, dtype=kind)
         signs = one if f == "identity" else np.concatenate([one, -one])
         units = H + len(signs)
+
+        def both(of_h: str, of_o: str, columns: int = 0) -> _Block:
+            o = _times(signs, blocks[of_o])
+            return _stacked(units, [(0, 0, blocks[of_h]), (H, 0, o)], columns)
+
         half = {
-            "weight_ih": _stacked(units, [(0, 0, blocks["W_xh"]), (H, 0, _times(signs, W_xo))]),
-            "weight_hh": _stacked(
-                units, [(0, 0, blocks["W_hh"]), (H, 0, _times(signs, W_ho))], units
-            ),
-            "bias_ih": _stacked(units, [(0, 0, b_h), (H, 0, _times(signs, b_o))]),
+            "weight_ih": both("W_xh", "W_xo"),
+            "weight_hh": both("W_hh", "W_ho", units),
+            "bias_ih": both("b_h", "b_o"),
         }
-        readout = _reading(blocks, H, signs.T, kind)
-        return _Made([(half,)], readout, f, [(H, True), (len(signs), False)])
+        return _Made([((half,), (H,))], _reading(blocks, H, signs.T, kind), f)
     S = max(H, O)  # both directions have as many units
     forward = {
         "weight_ih": _stacked(S, [(0, 0, blocks["W_xh"])]),
         "weight_hh": _stacked(S, [(0, 0, blocks["W_hh"])], S),
-        "bias_ih": _stacked(S, [(0, 0, b_h)]),
+        "bias_ih": _stacked(S, [(0, 0, blocks["b_h"])]),
     }
     past = {
-        "weight_ih": _stacked(S, [(0, 0, W_xo)]),
+        "weight_ih": _stacked(S, [(0, 0, blocks["W_xo"])]),
         "weight_hh": _Block(np.zeros((S, S), kind), ()),
-        "bias_ih": _stacked(S, [(0, 0, b_o)]),
+        "bias_ih": _stacked(S, [(0, 0, blocks["b_o"])]),
     }
     ones = [_Block(np.eye(size, dtype=kind), ()) for size in (H, O)]
     above = {
         "weight_ih": _stacked(H + O, [(0, 0, ones[0]), (H, S, ones[1])], 2 * S),
-        "weight_hh": _stacked(H + O, [(H, 0, W_ho)], H + O),
+        "weight_hh": _stacked(H + O, [(H, 0, blocks["W_ho"])], H + O),
     }
     return _Made(
-        [(forward, past), (above,)],
-        _reading(blocks, H, np.eye(O, dtype=kind), kind),
+        [((forward, past), (H, 0)), ((above,), (H,))],
+        _reading(blocks, H, one, kind),
         [(f, "identity"), "identity"],
-        [(H, True), (2 * S - H, False), (H, True), (O, False)],
     )
 
 
@@ -386,36 +371,3 @@ def _reading(blocks: dict[str, _Block], H: int, of_o: Array, kind: Any) -> dict[
         parts.append((0, H, W_oy._replace(array=W_oy.array @ of_o.astype(W_oy.array.dtype))))
     readout = {"weight": _stacked(rows, parts, H + units)}
     return readout | ({"bias": blocks["b_y"]} if "b_y" in blocks else {})
-
-
-def _started(
-    model: TorchModel,
-    said: Said,
-    cell: str,
-    blocks: dict[str, _Block],
-    starts: list[tuple[int, bool]],
-    array_of: Callable[[str, Any], Array],
-) -> tuple[TorchModel, Said]:
-    """Return a model whose initial state of h is that of all units."""
-    own = f"{cell}.h"
-    of_h = model._replace(tensors=model.tensors | {own: blocks["W_hh"].array})
-    layers = [TorchLayer("", {"weight_hh": own})]
-    spare = {name for name in model.tensors if not isinstance(model.tensors[name], Computed)}
-    H = starts[0][0]
-
-    def whole(name: str, h: Array) -> Array:
-        if h.size != H:
-            raise ShapeError(f"{name}: expected {H} numbers, got {h.shape}")
-        parts = [h.reshape(-1) if is_h else np.zeros(size, h.dtype) for size, is_h in starts]
-        return np.concatenate(parts)[np.newaxis]
-
-    name = start_of(of_h, layers, said, spare)
-    if name is None and not (said.initial_state is None or said.initial_state is False):
-        h = _arguments.array("initial_state", said.initial_state)
-        return model, said._replace(initial_state=whole("initial_state", h))
-    padded = {}
-    for one in [name] if name is not None else start_states(of_h, layers, spare):
-        array = whole(one, array_of(one, model.tensors[one]))
-        padded[one] = Computed(one, {}, (one,), array, "with zeros for the other units")
-    said = said if name is None else said._replace(initial_state=name)
-    return model._replace(tensors=model.tensors | padded), said

@@ -10,7 +10,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman.errors import ElmanError, ShapeError, UnsupportedModelError
+from elman.errors import (
+    ArgumentError,
+    DTypeError,
+    ElmanError,
+    ShapeError,
+    UnsupportedModelError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,25 +28,16 @@ REMEDY = (
     " (torch.nn.utils.prune.remove for a pruned one), or pass the module itself"
 )
 
-# the endings of the tensors, and what computes the weight from them
+# by the endings of the tensors: what computes the weight from them, and their roles in it
 _FORMS = {
-    frozenset({"_orig", "_mask"}): "pruned",
-    frozenset({"_g", "_v"}): "weight_norm",
-    frozenset({"_orig", "_u", "_v"}): "spectral_norm",
-    frozenset({".original0", ".original1"}): "weight_norm",
-    frozenset({".original", ".0._u", ".0._v"}): "spectral_norm",
-}
-_ROLES = {
-    "_orig": "weight",
-    "_mask": "mask",
-    "_g": "g",
-    ".original": "weight",
-    ".original0": "g",
-    ".original1": "v",
-    "_u": "u",
-    "_v": "v",
-    ".0._u": "u",
-    ".0._v": "v",
+    frozenset(roles): (form, roles)
+    for form, roles in (
+        ("pruned", {"_orig": "weight", "_mask": "mask"}),
+        ("weight_norm", {"_g": "g", "_v": "v"}),
+        ("weight_norm", {".original0": "g", ".original1": "v"}),
+        ("spectral_norm", {"_orig": "weight", "_u": "u", "_v": "v"}),
+        ("spectral_norm", {".original": "weight", ".0._u": "u", ".0._v": "v"}),
+    )
 }
 _OLD = re.compile(r"(?:(.*)\.)?((?:weight|bias)\w*?)(_orig|_mask|_g|_u|_v)", re.DOTALL)
 _NEW = re.compile(r"(?:(.*)\.)?parametrizations\.([^.]+)(\.original[01]?|\.\d+\..+)", re.DOTALL)
@@ -69,23 +66,23 @@ class Computed(NamedTuple):
             return self.how
         if self.value is not None:
             return "the value of the parametrized weight"
-        form = _FORMS.get(frozenset(self.tensors))
+        form, _ = _FORMS.get(frozenset(self.tensors), ("", {}))
         return "times its mask" if form == "pruned" else f"{form}, computed in float64"
 
-    def array(self, array_of: Callable[[str, Any], Array]) -> Array:
-        """Return the weight; `array_of` makes an array of a tensor."""
+    def array(self) -> Array:
+        """Return the weight."""
         import numpy as np
 
         if self.value is not None:
             return array_of(self.name, self.value)
-        form = _FORMS.get(frozenset(self.tensors))
-        if form is None:
+        form, roles = _FORMS.get(frozenset(self.tensors), ("", {}))
+        if not form:
             raise UnsupportedModelError(
-                f"{self.name}: expected a weight, got {_spelled(self.sources)}, from which a"
-                f" function that is not stored with them computes it: {REMEDY}"
+                f"{self.name}: expected a weight, got {' and '.join(self.sources[:3])}, from which"
+                f" a function that is not stored with them computes it: {REMEDY}"
             )
         arrays = {
-            _ROLES[ending]: array_of(name, tensor)
+            roles[ending]: array_of(name, tensor)
             for name, (ending, tensor) in zip(self.sources, self.tensors.items(), strict=True)
         }
         kind = next(array.dtype for role, array in arrays.items() if role in ("weight", "v"))
@@ -101,6 +98,29 @@ class Computed(NamedTuple):
                 f"{self.name}: expected the tensors of {form}, got the shapes {shapes}"
             ) from None
         return np.asarray(result, kind)
+
+
+def array_of(name: str, tensor: Any) -> Array:
+    """Return a tensor as an array, bfloat16 as float32."""
+    import numpy as np
+
+    if isinstance(tensor, Computed):
+        return tensor.array()
+    try:
+        if hasattr(tensor, "detach"):
+            tensor = tensor.detach().cpu()
+            tensor = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+        array = np.asarray(tensor)
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{name}: {error}") from None
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArgumentError(f"{name}: expected a dense numeric tensor ({reason})") from error
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.dtype.kind != "f":
+        raise DTypeError(f"{name}: expected a floating-point tensor, got {array.dtype}")
+    return array
 
 
 def resolved(tensors: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -136,11 +156,6 @@ def _is_computed(weight: str, names: Mapping[str, str]) -> bool:
     """Return whether tensors with these endings are those of one computed weight."""
     new = any(ending.startswith(".original") for ending in names)
     return new or frozenset(names) in _FORMS or "_orig" in names
-
-
-def _pruned(name: str, weight: Array, mask: Array) -> Array:
-    result: Array = weight * mask
-    return result
 
 
 def _weight_norm(name: str, g: Array, v: Array) -> Array:
@@ -179,12 +194,8 @@ def _angle(a: Array, b: Array) -> float:
     return abs(float(a @ b)) / norms if norms else 0.0
 
 
-def _spelled(names: tuple[str, ...]) -> str:
-    return " and ".join(names[:3])
-
-
 _VALUES: dict[str, Callable[..., Array]] = {
-    "pruned": _pruned,
+    "pruned": lambda name, weight, mask: weight * mask,
     "weight_norm": _weight_norm,
     "spectral_norm": _spectral_norm,
 }

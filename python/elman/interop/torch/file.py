@@ -9,17 +9,14 @@ cannot choose an object to make or a function to call.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from elman import _container, _files
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop import _archive
 from elman.interop.torch.pickles import MAX_PICKLE_BYTES, Global, Machine, Opaque, kind_of
 from elman.interop.torch.tensors import STORAGES, Builder, Storage, Unread, View, storage_of
-from elman.interop.torch.visible import nonlinearities, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from elman.interop.torch.visible import visible
 
 MAX_RATIO = 8  # of a compressed data.pkl above 1 MiB to the file
 
@@ -45,12 +42,10 @@ _KINDS = (  # archives that torch.load does not read: the end of an entry's name
         "torch.save(model.state_dict(), new_path) with the model of its PackageImporter",
     ),
 )
-
-
 _TENSORS = _container.Kind(dtypes=None)
 
 
-def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+def read_tensors(path: str) -> dict[str, Any]:
     """Return what a PyTorch or safetensors file holds, as `read_pt` does."""
     with _files.naming(path):
         data = _archive.read_file(path)
@@ -66,7 +61,7 @@ def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
         for name, entry in header.entries.items():
             unread = Unread(f"a tensor of {entry.dtype}", entry.shape)
             tensors[name] = arrays.get(name, unread)
-        return tensors, {}
+        return tensors
 
 
 def is_pytorch(data: bytes) -> bool:
@@ -77,11 +72,8 @@ def is_pytorch(data: bytes) -> bool:
     return _is_legacy(data) or _is_tar(data)
 
 
-def read_pt(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return what a file holds, and the nonlinearities of the modules in it by name.
-
-    The result is nested dictionaries of `StoredTensor` and `Unread`.
-    """
+def read_pt(data: bytes) -> dict[str, Any]:
+    """Return what a file holds: nested dictionaries of `StoredTensor` and `Unread`."""
     if data.startswith(_ZIP):
         value = _read_archive(data)
     elif _is_tar(data):
@@ -100,9 +92,9 @@ def read_pt(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
         )
     shown = visible(value)
     if isinstance(shown, dict):
-        return shown, nonlinearities(shown)
+        return shown
     if type(value) is dict or (type(value) is Opaque and value.items is not None):
-        return {}, {}
+        return {}
     raise UnsupportedModelError(
         f"expected a PyTorch file with a state_dict, a checkpoint or a module, got {kind_of(value)}"
         " without tensors by name"
@@ -200,22 +192,19 @@ def _read_legacy(data: bytes) -> Any:
                     raise ModelFormatError(f"the storage {key[:80]!r}: expected a view inside it")
         return View(storage, start, size)
 
-    def nothing(name: str, args: list[Any]) -> object:
-        return NotImplemented
+    def run(what: str) -> Any:
+        return Machine(builder.call, load, what).run(file, len(data) - file.tell())
 
-    def run(call: Callable[[str, list[Any]], object], what: str) -> Any:
-        return Machine(call, load, what).run(file, len(data) - file.tell())
-
-    if run(nothing, "the first pickle") != _MAGIC:
+    builder = Builder(len(data), "<")
+    if run("the first pickle") != _MAGIC:
         raise ModelFormatError(f"expected a PyTorch file that begins with the number {_MAGIC:#x}")
-    if (version := run(nothing, "the second pickle")) != _FORMAT:
+    if (version := run("the second pickle")) != _FORMAT:
         raise UnsupportedModelError(
             f"expected the version {_FORMAT} of PyTorch's format, got {kind_of(version)}"
         )
-    run(nothing, "the system's sizes")
-    builder = Builder(len(data), "<")
-    value = run(builder.call, "the pickle")
-    keys = run(nothing, "the storages' keys")
+    run("the system's sizes")
+    value = run("the pickle")
+    keys = run("the storages' keys")
     if type(keys) is not list:
         raise ModelFormatError(f"expected a list of the storages' keys, got {kind_of(keys)}")
     _fill(storages, keys, memoryview(data)[file.tell() :])

@@ -25,10 +25,13 @@ def no_rnn(tensors: Mapping[str, Any]) -> str:
         f" got {listed(tensors)}"
     )
     if any(_BY_HAND.fullmatch(name) for name in tensors):
-        said = _guessed(tensors) or (
-            'cell={"W_xh": name, "W_hh": name, "b_h": name} or, for one matrix of (x, h) joined,'
-            ' cell={"W_xh W_hh": name, "b_h": name}'
-        )
+        cell, readout = _guessed(tensors)
+        said = f'cell={_spelled(cell)}{readout}, activation="tanh", output_activation="identity"'
+        if not cell:
+            said = (
+                'cell={"W_xh": name, "W_hh": name, "b_h": name} or, for one matrix of (x, h)'
+                ' joined, cell={"W_xh W_hh": name, "b_h": name}'
+            )
         message += (
             "; if they are those of a cell written by hand, say which is which:"
             f" elman.from_torch(source, {said}), with the order and the activations of its forward"
@@ -36,8 +39,8 @@ def no_rnn(tensors: Mapping[str, Any]) -> str:
     return message
 
 
-def _guessed(tensors: Mapping[str, Any]) -> str:
-    """Return the options for tensors of these names and shapes, or "" if they do not tell."""
+def _guessed(tensors: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the options for tensors of these names and shapes; none if they do not tell."""
     matrices = {
         name: tuple(tensor.shape)
         for name, tensor in tensors.items()
@@ -50,7 +53,7 @@ def _guessed(tensors: Mapping[str, Any]) -> str:
         return _guessed_apart(tensors, matrices, hh)
     joined = next((n for n in matrices if re.search(r"2h|hidden|cell|rnn", n, re.I)), None)
     if joined is None or matrices[joined][0] >= matrices[joined][1]:
-        return ""
+        return {}, ""
     cell = {"W_xh W_hh": joined} | _bias(tensors, joined, "b_h")
     H, columns = matrices[joined]
     others = [name for name in matrices if name != joined]
@@ -58,23 +61,22 @@ def _guessed(tensors: Mapping[str, Any]) -> str:
     if len(old) == 1:
         cell |= {"W_xo W_ho": old[0]} | _bias(tensors, old[0], "b_o")
         above = [name for name in others if matrices[name][1] == H + matrices[old[0]][0]]
-        readout = ""
-        if len(above) == 1:
-            said = {"W_hy W_oy": above[0]} | _bias(tensors, above[0], "b_y")
-            readout = f", readout={_spelled(said)}"
-        return f"cell={_spelled(cell)}{readout}{_SAID}"
+        if len(above) != 1:
+            return cell, ""
+        said = {"W_hy W_oy": above[0]} | _bias(tensors, above[0], "b_y")
+        return cell, f", readout={_spelled(said)}"
     reads = [name for name in others if matrices[name][1] == H]
-    return f"cell={_spelled(cell)}{_readout(tensors, reads, '')}{_SAID}"
+    return cell, _readout(tensors, reads, "")
 
 
 def _guessed_apart(
     tensors: Mapping[str, Any], matrices: dict[str, tuple[int, ...]], hh: str
-) -> str:
+) -> tuple[dict[str, Any], str]:
     H = matrices[hh][0]
     others = [name for name in matrices if name != hh and H in matrices[name]]
     inputs = [name for name in others if re.search(r"2h|x_?h|i_?h|in", _own(name), re.I)]
     if not others:
-        return ""
+        return {}, ""
     xh = (inputs or others)[0]
     linear = xh.endswith("weight")
     turned = ".T" if not linear and matrices[xh][0] != H else ""
@@ -86,10 +88,7 @@ def _guessed_apart(
         cell["b_h"] = biases if len(biases) > 1 else biases[0]
     reads = [name for name in others if name != xh]
     left = {n: t for n, t in tensors.items() if n not in biases}
-    return f"cell={_spelled(cell)}{_readout(left, reads, turned)}{_SAID}"
-
-
-_SAID = ', activation="tanh", output_activation="identity"'
+    return cell, _readout(left, reads, turned)
 
 
 def _own(name: str) -> str:

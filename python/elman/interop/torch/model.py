@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Mapping
 
     from elman.activation import Activation
-    from elman.interop._chain import Part
     from elman.interop._source import Row
+
+
+class PickledModule(dict[str, Any]):
+    """The state_dict of a module in a pickle, and the nonlinearities of PyTorch's RNNs in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nonlinearities: dict[str, str] = {}  # by the name of the RNN
 
 
 class TorchPart(NamedTuple):
@@ -40,27 +46,18 @@ class TorchModel(NamedTuple):
     beside: Mapping[str, Any] = {}  # tensors in dictionaries that hold no RNN
 
 
+KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # the tensors of one direction of a layer
+
+
 class TorchLayer(NamedTuple):
-    """The names of one layer's tensors, by `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`."""
+    """The names of one layer's tensors, by the `KINDS` that it has."""
 
     unit: str  # the name of the RNN
-    forward: dict[str, str]
-    reverse: dict[str, str] | None = None
-
-    @property
-    def halves(self) -> list[dict[str, str]]:
-        """The tensor names of each direction."""
-        return [self.forward] if self.reverse is None else [self.forward, self.reverse]
+    halves: tuple[dict[str, str], ...]  # one, or those of both directions
+    # of a cell that is written by hand: how many units of each half start at its one state
+    starts: tuple[int, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """All tensor names."""
         return [name for half in self.halves for name in half.values()]
-
-
-class TorchTensors(NamedTuple):
-    """The tensors of a file or a state_dict, and the parts that are made of them."""
-
-    source: Any
-    prefix: str | Sequence[str] | None
-    parts: list[Part]  # the pieces have the names of the tensors

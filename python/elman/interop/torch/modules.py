@@ -33,7 +33,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Activation | str]] = {  # a string: why th
     "Tanh": lambda _: Activation("tanh"),
     "ReLU": lambda _: Activation("relu"),
     "ReLU6": lambda _: Activation("relu", clip=6.0),
-    "LeakyReLU": lambda f: _sloped(f.negative_slope),
+    "LeakyReLU": lambda f: Activation("leaky_relu", alpha=f.negative_slope),
     "ELU": lambda f: Activation("elu", alpha=f.alpha),
     "Softsign": lambda _: Activation("softsign"),
     "Softplus": lambda f: _softplus(f.beta, f.threshold),
@@ -53,38 +53,30 @@ def of_module(module: Any, *, chosen: bool = False) -> TorchModel:
     """Return the tensors and parts of a module, at any depth; `chosen`: the user names its RNN."""
     if isinstance(module, nn.ModuleList):
         return of_sequence([module])
-    nonlinearities: dict[str, str | None] = {}
     parts: dict[str, tuple[TorchPart, ...]] = {}
-    rows: list[Row] = []
     gated = []
     for name, inner in module.named_modules(remove_duplicate=False):
-        rows += _settings(name, inner)
-        if name and _kind(inner) in _RECURRENT and _computes_more(inner):
+        quantized, kind = _is_quantized(inner), _kind(inner)
+        if name and kind in _RECURRENT and _computes_more(inner):
             raise UnsupportedModelError(
                 f"source: expected an nn.RNN or nn.RNNCell, got {name}, {_spelled(inner)}{_MORE}"
             )
-        if _kind(inner) in _RECURRENT and not _is_quantized(inner):
-            nonlinearities[name] = getattr(inner, "nonlinearity", None)
-        elif _kind(inner) in _GATED or _is_quantized(inner):
+        if kind in _GATED or quantized:
             gated.append((name, inner))
-        if _kind(inner) == "Sequential":
+        inside = [child for child, _ in inner.named_children() if child != "parametrizations"]
+        if kind == "Sequential" or quantized or not inside:
             parts[name] = tuple(_parts(name, inner))
-        elif _is_quantized(inner) or all(
-            child == "parametrizations" for child, _ in inner.named_children()
-        ):
-            parts[name] = (_part(name, inner),)
-    if gated and not (chosen and nonlinearities):
+    model = _model([("", module)], parts)
+    if gated and not (chosen and model.nonlinearities):
         name, inner = gated[0]
-        remedy = ": set prefix= and readout= to leave it out" if nonlinearities else ""
+        remedy = ": set prefix= and readout= to leave it out" if model.nonlinearities else ""
         raise UnsupportedModelError(
             f"source: expected an nn.RNN or nn.RNNCell, got {name or 'a module'},"
             f" {_spelled(inner)}{remedy}"
         )
-    tensors = resolved(_state(module), _values(module))
-    if not nonlinearities:  # of torch.export: modules without types
-        return TorchModel(tensors)
-    parameters = frozenset(name for name, _ in module.named_parameters(remove_duplicate=False))
-    return TorchModel(tensors, rows, nonlinearities, parts, parameters)
+    if not model.nonlinearities:  # of torch.export: modules without types
+        return TorchModel(model.tensors)
+    return model
 
 
 def of_sequence(modules: Iterable[Any]) -> TorchModel:
@@ -99,25 +91,25 @@ def of_sequence(modules: Iterable[Any]) -> TorchModel:
             )
     if not any(part.kind == "rnn" for part in chain):
         raise ArgumentError("source: expected a sequence with an nn.RNN or nn.RNNCell, got none")
-    rnns = {part.name for part in chain if part.kind == "rnn"}
-    nonlinearities: dict[str, str | None] = {}
+    return _model(found, {part.name: (part,) for part in chain})._replace(chain=chain)
+
+
+def _model(
+    modules: Iterable[tuple[str, Any]], parts: dict[str, tuple[TorchPart, ...]]
+) -> TorchModel:
+    """Return the tensors and the settings of modules, by the names of these and their own."""
     tensors: dict[str, Any] = {}
     rows: list[Row] = []
+    nonlinearities: dict[str, str | None] = {}
     parameters: set[str] = set()
-    for name, module in found:
-        values = {f"{name}.{key}": value for key, value in _values(module).items()}
-        own = {f"{name}.{key}": tensor for key, tensor in _state(module).items()}
-        tensors |= resolved(own, values)
-        parameters |= {
-            f"{name}.{key}" for key, _ in module.named_parameters(remove_duplicate=False)
-        }
-        for inner, one in module.named_modules(remove_duplicate=False):
-            place = f"{name}.{inner}".rstrip(".")
-            rows += _settings(place, one)
-            if place in rnns:
-                nonlinearities[place] = getattr(one, "nonlinearity", None)
-    parts = {part.name: (part,) for part in chain}
-    return TorchModel(tensors, rows, nonlinearities, parts, frozenset(parameters), chain)
+    for start, module in modules:
+        tensors |= resolved(_state(start, module), _values(start, module))
+        parameters |= dict(module.named_parameters(start, remove_duplicate=False)).keys()
+        for name, inner in module.named_modules(prefix=start, remove_duplicate=False):
+            rows += _settings(name, inner)
+            if _kind(inner) in _RECURRENT and not _is_quantized(inner):
+                nonlinearities[name] = getattr(inner, "nonlinearity", None)
+    return TorchModel(tensors, rows, nonlinearities, parts, frozenset(parameters))
 
 
 def flat(modules: Iterable[Any], start: str = "") -> Iterator[tuple[str, Any]]:
@@ -147,36 +139,33 @@ def _parts(name: str, module: Any) -> Iterator[TorchPart]:
 
 
 def _part(name: str, module: Any) -> TorchPart:
-    kind, what = _kind(module), _spelled(module)
+    kind = _kind(module)
+    part = TorchPart("other", name, _spelled(module))
     if _is_quantized(module):
-        return TorchPart("other", name, what)
+        return part
     if kind in _RECURRENT:
-        if _computes_more(module):
-            return TorchPart("other", name, what, refused=_MORE)
-        return TorchPart("rnn", name, what)
+        return part._replace(refused=_MORE) if _computes_more(module) else part._replace(kind="rnn")
     if kind == "Linear":
-        return TorchPart("linear", name, what)
+        return part._replace(kind="linear")
     if kind == "BatchNorm1d":
         if module.running_mean is None:
-            return TorchPart("other", name, what, refused=": it has no running statistics")
-        return TorchPart("norm", name, what, eps=module.eps)
+            return part._replace(refused=": it has no running statistics")
+        return part._replace(kind="norm", eps=module.eps)
     if kind == "Embedding":
         if module.max_norm is not None:
-            return TorchPart(
-                "other", name, what, refused=": max_norm changes rows as they are read"
-            )
-        return TorchPart("embedding", name, what)
+            return part._replace(refused=": max_norm changes rows as they are read")
+        return part._replace(kind="embedding")
     if kind in _NOTHING:
-        return TorchPart("nothing", name, what)
-    if kind in _FUNCTIONS and isinstance(module, nn.Module):
-        try:
-            activation = _FUNCTIONS[kind](module)
-        except AttributeError:
-            activation = ": its settings are not known"
-        if isinstance(activation, str):
-            return TorchPart("other", name, what, refused=activation)
-        return TorchPart("function", name, what, activation)
-    return TorchPart("other", name, what)
+        return part._replace(kind="nothing")
+    if kind not in _FUNCTIONS:
+        return part
+    try:
+        activation = _FUNCTIONS[kind](module)
+    except AttributeError:
+        activation = ": its settings are not known"
+    if isinstance(activation, str):
+        return part._replace(refused=activation)
+    return part._replace(kind="function", activation=activation)
 
 
 def _kind(module: Any) -> str:
@@ -222,10 +211,6 @@ def _spelled(module: Any) -> str:
     return f"an nn.{kind}" if hasattr(nn, kind) else f"a {kind}"
 
 
-def _sloped(slope: float) -> Activation:
-    return Activation("leaky_relu", alpha=slope)
-
-
 def _softplus(beta: float, threshold: float) -> Activation | str:
     if beta == 1 and threshold >= 20:  # above it, v, which is exp(-20) less
         return Activation("softplus")
@@ -267,24 +252,25 @@ def _settings(name: str, module: Any) -> Iterator[Row]:
         yield Row(f"{start}batch_first={module.batch_first}", "", layout)
 
 
-def _state(module: Any) -> dict[str, Any]:
+def _state(start: str, module: Any) -> dict[str, Any]:
     """Return the tensors of a module; quantized modules have other entries, too."""
-    return {name: t for name, t in module.state_dict().items() if isinstance(t, torch.Tensor)}
+    tensors = {k: t for k, t in module.state_dict().items() if isinstance(t, torch.Tensor)}
+    return {f"{start}.{name}".lstrip("."): tensor for name, tensor in tensors.items()}
 
 
-def _values(module: Any) -> dict[str, Any]:
+def _values(start: str, module: Any) -> dict[str, Any]:
     """Return the values of parametrized weights in evaluation mode, by their names."""
     values = {}
-    for start, inner in module.named_modules(remove_duplicate=False):
+    for place, inner in module.named_modules(prefix=start, remove_duplicate=False):
         for hook in inner._forward_pre_hooks.values():
             if isinstance(hook, SpectralNorm):  # whose dim no tensor tells
                 with torch.no_grad():
                     value = hook.compute_weight(inner, do_power_iteration=False)
-                values[f"{start}.{hook.name}".lstrip(".")] = value
+                values[f"{place}.{hook.name}".lstrip(".")] = value
         if parametrize.is_parametrized(inner):
             with evaluating(inner), torch.no_grad():
                 for name in inner.parametrizations:
-                    values[f"{start}.{name}".lstrip(".")] = getattr(inner, name).detach()
+                    values[f"{place}.{name}".lstrip(".")] = getattr(inner, name).detach()
     return values
 
 

@@ -17,10 +17,10 @@ from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _source
 from elman.interop._source import MAX_LISTED, MAX_SHOWN, listed
 from elman.interop.torch.computed import resolved
-from elman.interop.torch.model import TorchLayer, TorchModel
+from elman.interop.torch.model import KINDS, PickledModule, TorchLayer, TorchModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
 
@@ -43,9 +43,9 @@ _OWN = re.compile(r"(?:weight|bias)_\w+|parametrizations\..*", re.DOTALL)  # of 
 
 def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
     """Return the tensors of a state_dict, or of the chosen one in a checkpoint."""
-    groups = _groups(mapping)
+    checkpoint = _Checkpoint(mapping)
     models: dict[str, dict[str, Any]] = {}
-    for path, tensors in groups.items():
+    for path, tensors in checkpoint.groups.items():
         if units_of(tensors):
             models |= _copies(path, tensors)
     if len(models) > 1 and prefix is not None:
@@ -59,80 +59,72 @@ def of_mapping(mapping: Any, prefix: str | Sequence[str] | None) -> TorchModel:
             f"source: expected one state_dict with an RNN, got {listed(_written(models))}: set"
             " prefix= to the name of one"
         )
+    others = {path: own for path, own in checkpoint.groups.items() if not units_of(own)}
     for path, tensors in models.items():
-        if path and units_of(tensors) == [
-            path
-        ]:  # an RNN's own: those of other modules are beside it
-            tensors |= {
-                name: tensor
-                for other, group in groups.items()
-                if other and parent(other) == parent(path) and not units_of(group)
-                for name, tensor in group.items()
-            }
-        beside = {
-            name: tensor
-            for group in groups.values()
-            if not units_of(group)
-            for name, tensor in group.items()
-            if name not in tensors
-        }
-        return TorchModel(tensors, beside=beside)
-    return _joined(groups)
+        if path and units_of(tensors) == [path]:  # of an RNN: those of other modules are beside it
+            near = [own for other, own in others.items() if other and parent(other) == parent(path)]
+            tensors |= _joined(near)
+        beside = {name: t for name, t in _joined(others.values()).items() if name not in tensors}
+        return TorchModel(tensors, nonlinearities=checkpoint.nonlinearities, beside=beside)
+    return TorchModel(_joined(others.values()))
 
 
 def all_of(mapping: Any) -> TorchModel:
     """Return the tensors of a state_dict, or of all in a checkpoint."""
-    return _joined(_groups(mapping))
+    return TorchModel(_joined(_Checkpoint(mapping).groups.values()))
 
 
-def _joined(groups: Mapping[str, dict[str, Any]]) -> TorchModel:
-    return TorchModel({name: t for group in groups.values() for name, t in group.items()})
+def _joined(groups: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {name: tensor for group in groups for name, tensor in group.items()}
 
 
-def _groups(mapping: Any) -> dict[str, dict[str, Any]]:
-    """Return the tensors of each of nested mappings, by its name and theirs; not of optimizers."""
-    groups: dict[str, dict[str, Any]] = {}
-    for path, name, tensor in _leaves(mapping, "", 0, itertools.count(1), itertools.count(1)):
-        if not _NO_MODEL.search(path):
-            groups.setdefault(path, {})[f"{path}.{name}".lstrip(".")] = tensor
-    return {path: resolved(tensors) for path, tensors in groups.items()}
+class _Checkpoint:
+    """The tensors of each of nested mappings, by its name and theirs; not of optimizers."""
 
+    def __init__(self, mapping: Mapping[Any, Any]) -> None:
+        self.groups: dict[str, dict[str, Any]] = {}
+        self.nonlinearities: dict[str, str] = {}  # of modules that were saved whole
+        self._tensors = self._entries = 0
+        self._add(mapping, "", 0)
+        self.groups = {path: resolved(tensors) for path, tensors in self.groups.items()}
 
-def _leaves(
-    mapping: Mapping[Any, Any], path: str, depth: int, tensors: Iterator[int], all_: Iterator[int]
-) -> Iterator[tuple[str, str, Any]]:
-    """Yield the path, the name and the value of each tensor in nested mappings."""
-    if depth > MAX_DEPTH:
-        raise LimitError(f"source: expected dictionaries at most {MAX_DEPTH} deep, got more")
-    for name, value in mapping.items():
-        nested = hasattr(value, "items")
-        counted = nested or hasattr(value, "shape")
-        if next(all_) > MAX_ENTRIES or (counted and next(tensors) > MAX_TENSORS):
+    def _add(self, mapping: Mapping[Any, Any], path: str, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise LimitError(f"source: expected dictionaries at most {MAX_DEPTH} deep, got more")
+        if isinstance(mapping, PickledModule):
+            self.nonlinearities |= {
+                f"{path}.{unit}".strip("."): kind for unit, kind in mapping.nonlinearities.items()
+            }
+        for name, value in mapping.items():
+            nested = hasattr(value, "items")
+            self._count(is_tensor=nested or hasattr(value, "shape"))
+            if _QUANTIZED.fullmatch(str(name).rpartition(".")[2]):
+                raise UnsupportedModelError(
+                    f"source: {name} belongs to a quantized module, which is not supported: read"
+                    " the model from before its quantization"
+                )
+            own = f"{path}.{name}".lstrip(".")
+            if nested:
+                self._add(value, own, depth + 1)
+            elif hasattr(value, "shape") and not _NO_MODEL.search(path):
+                self.groups.setdefault(path, {})[own] = value
+
+    def _count(self, *, is_tensor: bool) -> None:
+        self._entries += 1
+        self._tensors += is_tensor
+        if self._entries > MAX_ENTRIES or self._tensors > MAX_TENSORS:
             raise LimitError(
                 f"source: expected at most {MAX_TENSORS} entries that are tensors or dictionaries,"
                 f" and {MAX_ENTRIES} of any kind, got more"
             )
-        if _QUANTIZED.fullmatch(str(name).rpartition(".")[2]):
-            raise UnsupportedModelError(
-                f"source: {name} belongs to a quantized module, which is not supported: read"
-                " the model from before its quantization"
-            )
-        if nested:
-            yield from _leaves(value, f"{path}.{name}".lstrip("."), depth + 1, tensors, all_)
-        elif counted:
-            yield path, str(name), value
 
 
 def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the copies of a model in one state_dict, such as an average of its weights."""
-    split = [unit.split(".") for unit in units_of(tensors)]
-    shared = 0
-    while len({unit[shared] if shared < len(unit) else None for unit in split}) == 1:
-        shared += 1
-        if len(split) == 1:
-            return {path: tensors}
-    starts = list(dict.fromkeys(".".join(unit[: shared + 1]) for unit in split))
-    if len(starts) > MAX_COPIES:
+    units = units_of(tensors)
+    end = shared(units) + 1
+    starts = list(dict.fromkeys(".".join(unit.split(".")[:end]) for unit in units))
+    if not 1 < len(starts) <= MAX_COPIES:
         return {path: tensors}
     copies = {
         start: {name: t for name, t in tensors.items() if name.startswith(f"{start}.")}
@@ -144,12 +136,11 @@ def _copies(path: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
         )
         for start, copy in copies.items()
     }
-    units = units_of(tensors)
     more = all(
         any(not any(name.startswith(f"{unit}.") for unit in units) for name in copy)
         for copy in copies.values()
     )
-    return copies if len(copies) > 1 and len(inner) == 1 and more else {path: tensors}
+    return copies if len(inner) == 1 and more else {path: tensors}
 
 
 # --- the recurrent layers ---
@@ -162,8 +153,10 @@ def find_recurrent(source: TorchModel, prefix: str | Sequence[str] | None) -> li
         chosen = _chosen(units, prefix)
     elif source.chain is not None:
         chosen = [part.name for part in source.chain if part.kind == "rnn"]
+    elif len(units) > 1 and all(f"{unit}.weight_hh" in source.tensors for unit in units):
+        chosen = _numbered(units)  # the cells of one ModuleList
     else:
-        chosen = units if len(units) == 1 else _cells(source.tensors, units)
+        chosen = units if len(units) == 1 else []
     if not chosen:
         raise ArgumentError(
             f"source: expected one RNN, got {listed(_written(units))}: set prefix= to one name,"
@@ -196,21 +189,26 @@ def _named(units: list[str], name: str) -> list[str]:
     found = named(units, name)
     if len(found) == 1:
         return found
-    if not found:
-        containers = dict.fromkeys(
-            ".".join(unit.split(".")[:end])
-            for unit in units
-            for end in range(1, unit.count(".") + 1)
-        )
-        inside = named(containers, name)
-        found = [
-            unit for unit in units if any(unit.startswith(f"{container}.") for container in inside)
-        ]
+    found = found or within(units, name)
     if len(found) > 1 and not _numbered(found):
         raise ArgumentError(
             f"prefix: expected the name of one RNN, got {name!r} for {listed(_written(found))}"
         )
     return _numbered(found) or found
+
+
+def containers(names: Iterable[str]) -> list[str]:
+    """Return the names of all modules that contain these."""
+    split = [name.split(".") for name in names]
+    return list(
+        dict.fromkeys(".".join(parts[:end]) for parts in split for end in range(1, len(parts)))
+    )
+
+
+def within(names: Sequence[str], name: str) -> list[str]:
+    """Return the names in the containers that a user's name means."""
+    meant = named(containers(names), name)
+    return [one for one in names if any(one.startswith(f"{container}.") for container in meant)]
 
 
 def named(names: Iterable[str], name: str) -> list[str]:
@@ -231,6 +229,12 @@ def named(names: Iterable[str], name: str) -> list[str]:
 def _plain(name: str) -> list[str]:
     """Return the parts of a name, without those of wrappers."""
     return [part for part in name.split(".") if part and part not in _WRAPPERS]
+
+
+def shared(names: Iterable[str]) -> int:
+    """Return the number of containers, from the outermost on, that all names share."""
+    levels = zip(*(name.split(".") for name in names), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda parts: len(set(parts)) == 1, levels))
 
 
 def parent(name: str) -> str:
@@ -258,47 +262,34 @@ def _numbered(units: list[str]) -> list[str]:
     return [ordered[name] for name in names] if one_list and set(ordered) == set(names) else []
 
 
-def _cells(tensors: Mapping[str, Any], units: list[str]) -> list[str]:
-    """Return the units in order if they are the cells of one ModuleList, else none."""
-    return _numbered(units) if all(f"{unit}.weight_hh" in tensors for unit in units) else []
-
-
-def _layers(tensors: Mapping[str, Any], unit: str) -> Iterator[TorchLayer]:
-    """Yield the layers of an RNN or a cell; refuse its other recurrent tensors."""
+def _layers(tensors: Mapping[str, Any], unit: str) -> list[TorchLayer]:
+    """Return the layers of an RNN or a cell; refuse its other recurrent tensors."""
     start = f"{unit}.".lstrip(".")
-    seen: set[str] = set()
-    for layer in _walk(tensors, unit, start):
-        seen.update(layer.names)
-        yield layer
+    numbered = (f"_l{index}" for index in itertools.count())
+    ends = itertools.takewhile(lambda end: f"{start}weight_hh{end}" in tensors, numbered)
+    layers = []
+    for end in [""] if f"{start}weight_hh" in tensors else ends:
+        two = end and f"{start}weight_hh{end}_reverse" in tensors
+        suffixes = (end, f"{end}_reverse") if two else (end,)
+        halves = tuple(_half(tensors, start, suffix) for suffix in suffixes)
+        layers.append(TorchLayer(unit, halves))
+    used = {name for layer in layers for name in layer.names}
     for name in tensors:
         own = name.removeprefix(start)
-        if name.startswith(start) and name not in seen and _OWN.fullmatch(own):
+        if name.startswith(start) and name not in used and _OWN.fullmatch(own):
             if own.startswith("weight_hr"):
                 raise UnsupportedModelError(
                     f"{name}: proj_size, a projection of states, is not supported"
                 )
             raise ArgumentError(f"source: {name} is not part of a layer of {unit or 'the RNN'}")
-
-
-def _walk(tensors: Mapping[str, Any], unit: str, start: str) -> Iterator[TorchLayer]:
-    if f"{start}weight_hh" in tensors:
-        yield TorchLayer(unit, _half(tensors, start, ""))
-        return
-    for index in itertools.count():
-        suffix = f"_l{index}"
-        if f"{start}weight_hh{suffix}" not in tensors:
-            return
-        two = f"{start}weight_hh{suffix}_reverse" in tensors
-        reverse = _half(tensors, start, f"{suffix}_reverse") if two else None
-        yield TorchLayer(unit, _half(tensors, start, suffix), reverse)
+    return layers
 
 
 def _half(tensors: Mapping[str, Any], start: str, suffix: str) -> dict[str, str]:
     """Return the tensor names of one layer in one direction."""
-    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    names = {kind: f"{start}{kind}{suffix}" for kind in kinds}
+    names = {kind: f"{start}{kind}{suffix}" for kind in KINDS}
     if names["bias_ih"] not in tensors and names["bias_hh"] not in tensors:
-        names = {kind: names[kind] for kind in kinds[:2]}
+        names = {kind: names[kind] for kind in KINDS[:2]}
     for name in names.values():
         if name not in tensors:
             raise ArgumentError(f"source: {name} is missing")

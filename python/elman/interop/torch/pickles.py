@@ -54,18 +54,6 @@ class Opaque:
         self.items: dict[Any, Any] | None = None
         self.elements: list[Any] | None = None
 
-    def set_items(self, items: list[Any]) -> None:
-        """Add alternating keys and values."""
-        if self.items is None:
-            self.items = {}
-        set_items(self.items, items)
-
-    def append(self, elements: list[Any]) -> None:
-        """Add the elements of a list or a set."""
-        if self.elements is None:
-            self.elements = []
-        self.elements.extend(elements)
-
 
 def kind_of(value: object) -> str:
     """Return the kind of a value for a message."""
@@ -74,17 +62,6 @@ def kind_of(value: object) -> str:
     if hasattr(value, "shape"):
         return "a tensor"
     return repr(value.kind[:80]) if isinstance(value, Opaque) else type(value).__name__
-
-
-def set_items(target: dict[Any, Any], items: list[Any]) -> None:
-    """Add alternating keys and values; keys that may be slow to hash become opaque."""
-    if len(items) % 2:
-        raise ModelFormatError("expected a value for each key of a dictionary")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        simple = type(key) in (str, int, float, bool, bytes, Global, Opaque) or key is None
-        if type(key) is int and not -(2**63) <= key < 2**63:  # many of them may share a hash
-            simple = False
-        target[key if simple else Opaque(kind_of(key).strip("'"))] = value
 
 
 class Machine:
@@ -122,11 +99,7 @@ class Machine:
             if str(error).startswith(self._what):
                 raise
             raise type(error)(f"{self._what}: {error}") from None
-        except (
-            ValueError,
-            OverflowError,
-            Warning,
-        ) as error:  # warnings may be errors
+        except (ValueError, OverflowError, Warning) as error:  # warnings may be errors
             raise ModelFormatError(f"{self._what} is damaged: {str(error)[:200]}") from error
 
     def _charge(self, size: int) -> None:
@@ -139,9 +112,6 @@ class Machine:
             )
 
     # --- the stack and the memo ---
-
-    def _nothing(self, _: object) -> None:
-        pass
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
@@ -195,27 +165,34 @@ class Machine:
     # --- dictionaries, lists and sets ---
 
     def _dictionary(self, _: object) -> None:
-        items, target = self._since_mark(), {}  # type: ignore[var-annotated]
-        set_items(target, items)
-        self._stack.append(target)
+        items = self._since_mark()
+        self._stack.append({})
+        self._set_items(items)
 
     def _set_items(self, items: list[Any]) -> None:
+        """Add alternating keys and values; keys that may be slow to hash become opaque."""
         target = self._stack[-1]
-        if type(target) is dict:
-            set_items(target, items)
-        elif type(target) is Opaque:
-            target.set_items(items)
-        else:
+        if type(target) is Opaque:
+            target.items = {} if target.items is None else target.items
+            target = target.items
+        if type(target) is not dict:
             raise ModelFormatError(f"expected a dictionary, got {kind_of(target)}")
+        if len(items) % 2:
+            raise ModelFormatError("expected a value for each key of a dictionary")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            simple = type(key) in (str, int, float, bool, bytes, Global, Opaque) or key is None
+            if type(key) is int and not -(2**63) <= key < 2**63:  # many of them may share a hash
+                simple = False
+            target[key if simple else Opaque(kind_of(key).strip("'"))] = value
 
     def _append(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if type(target) is list:
-            target.extend(items)
-        elif type(target) is Opaque:
-            target.append(items)
-        else:
+        if type(target) is Opaque:
+            target.elements = [] if target.elements is None else target.elements
+            target = target.elements
+        if type(target) is not list:
             raise ModelFormatError(f"expected a list, got {kind_of(target)}")
+        target.extend(items)
 
     def _frozenset(self, _: object) -> None:
         self._stack.append(Opaque("frozenset", tuple(self._since_mark())))
@@ -242,9 +219,6 @@ class Machine:
             return [args]
         self._charge(16 * len(args))
         return list(args)
-
-    def _new(self, _: object) -> None:
-        self._reduce(_)
 
     def _new_with_keywords(self, _: object) -> None:
         keywords, args, kind = self._stack.pop(), self._stack.pop(), self._stack.pop()
@@ -288,7 +262,7 @@ _PUSHED = (  # operations that push their argument
     *("FLOAT", "BINFLOAT"),
 )
 _OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
-    **dict.fromkeys(("PROTO", "FRAME", "STOP", "READONLY_BUFFER"), Machine._nothing),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP", "READONLY_BUFFER"), lambda machine, _: None),
     **dict.fromkeys(_PUSHED, Machine._push),
     **dict.fromkeys(
         ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), Machine._integer
@@ -321,12 +295,12 @@ _OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
     "SETITEM": lambda machine, _: machine._set_items([machine._stack.pop() for _ in "kv"][::-1]),
     "SETITEMS": lambda machine, _: machine._set_items(machine._since_mark()),
     "APPEND": lambda machine, _: machine._append([machine._stack.pop()]),
-    "APPENDS": lambda machine, _: machine._append(machine._since_mark()),
-    "ADDITEMS": lambda machine, _: machine._append(machine._since_mark()),
+    **dict.fromkeys(
+        ("APPENDS", "ADDITEMS"), lambda machine, _: machine._append(machine._since_mark())
+    ),
     "GLOBAL": Machine._global,
     "STACK_GLOBAL": Machine._stack_global,
-    "REDUCE": Machine._reduce,
-    "NEWOBJ": Machine._new,
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), Machine._reduce),
     "NEWOBJ_EX": Machine._new_with_keywords,
     "INST": Machine._instance,
     "OBJ": Machine._object,

@@ -17,13 +17,15 @@ from elman.errors import ArgumentError, ArgumentTypeError, UnsupportedModelError
 from elman.interop import _source
 from elman.interop._source import listed
 from elman.interop.torch.model import TorchPart
-from elman.interop.torch.names import named, parent
+from elman.interop.torch.names import named, parent, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Iterator, Mapping, Set
 
     from elman.interop._source import Said
     from elman.interop.torch.model import TorchLayer, TorchModel
+
+    Item = tuple[TorchPart, ...]  # a part of the readout: a module, or those of a Sequential
 
 _NOT_STARTED = "left out: a start state; the network starts at its own"
 _ROWS = "left out: the network reads its rows"
@@ -42,6 +44,7 @@ class Plan(NamedTuple):
     """What a model computes, from the input to the output, and what is left out."""
 
     parts: list[TorchPart]
+    head: list[TorchPart]  # those behind the RNN
     output_activation: Any  # at the end, as the user gives it
     start: str | None  # the name of the learned initial state
     left: Mapping[str, str]  # why tensors are left out
@@ -55,6 +58,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
     start = start_of(model, layers, said, spare)
     left = {name: _NOT_STARTED for name in start_states(model, layers, spare) if name != start}
     spare = spare - left.keys() - {start}
+    _source.require_embedding(said.embedding)
     if model.chain is not None and said.prefix is None and said.readout in (None, False):
         end = 1 + max(index for index, part in enumerate(model.chain) if part.name in units)
         front = _in_front(list(model.chain[:end]), said)
@@ -64,7 +68,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
         front = [*embedding, *(TorchPart("rnn", unit, "an nn.RNN") for unit in units)]
         inner = {f"{part.name}.weight".lstrip(".") for part in embedding}
         items = _items(model, units, said, spare - inner)
-    head, output_activation = _with_activations(items, said)
+    head, last = _with_activations(items, said)
     parts = [part for part in (*front, *head) if part.kind != "nothing"]
     for part in parts:
         if part.kind == "other":
@@ -77,7 +81,7 @@ def find_plan(model: TorchModel, layers: list[TorchLayer], said: Said) -> Plan:
     }
     done = {name for part in parts for name in _tensors(part, model.tensors)} | left.keys()
     left |= _left_out(model, units, said, spare - done, parts)
-    return Plan(parts, output_activation, start, left)
+    return Plan(parts, head, last, start, left)
 
 
 def _tensors(part: TorchPart, tensors: Mapping[str, Any]) -> list[str]:
@@ -94,19 +98,24 @@ def _tensors(part: TorchPart, tensors: Mapping[str, Any]) -> list[str]:
 # --- the initial state ----------------------------------------------------------------------------
 
 
+def start_sizes(model: TorchModel, layers: list[TorchLayer]) -> list[int]:
+    """Return the sizes of the states that the source starts at: one of each half, or of a cell."""
+    by_hand = {size for layer in layers for size in layer.starts if size}
+    names = [half["weight_hh"] for layer in layers for half in layer.halves]
+    return [*by_hand] or [model.tensors[name].shape[0] for name in names]
+
+
 def start_states(model: TorchModel, layers: list[TorchLayer], spare: Set[str]) -> list[str]:
     """Return the names of the tensors that may be a learned initial state."""
-    sizes = {model.tensors[layer.forward["weight_hh"]].shape[0] for layer in layers}
-    total = sum(
-        model.tensors[half["weight_hh"]].shape[0] for layer in layers for half in layer.halves
-    )
+    states = start_sizes(model, layers)
+    sizes = {*states, sum(states)}
     found = []
     for name, tensor in model.tensors.items():
         own = name.rpartition(".")[2]
         shape = tuple(tensor.shape)
         if name not in spare or re.search(r"weight|bias|running_", own) or not 1 <= len(shape) <= 3:
             continue
-        fits = math.prod(shape) in sizes | {total} and shape[-1] in sizes | {total}
+        fits = math.prod(shape) in sizes and shape[-1] in sizes
         learned = name in model.parameters or len(shape) > 1 or not _is_statistic(own)
         if fits and learned and _is_float(tensor) and not _is_of_loss(name):
             found.append(name)
@@ -158,10 +167,9 @@ def _require_every_state(
     model: TorchModel, layers: list[TorchLayer], name: str, found: list[str]
 ) -> None:
     """Refuse the state of one layer where another tensor may be that of another layer."""
-    halves = [half["weight_hh"] for layer in layers for half in layer.halves]
     size = math.prod(model.tensors[name].shape)
     others = [one for one in found if one != name and math.prod(model.tensors[one].shape) == size]
-    if others and size < sum(model.tensors[half].shape[0] for half in halves):
+    if others and size < sum(start_sizes(model, layers)):
         raise ArgumentError(
             f"initial_state: expected the states of all layers, got {name!r} beside"
             f" {listed(others)}: pass {_EVERY_STATE}"
@@ -173,38 +181,32 @@ def _require_every_state(
 
 def _in_front(parts: list[TorchPart], said: Said) -> list[TorchPart]:
     """Return the parts up to the last RNN, with the embedding as the user says."""
-    if _embeds(said) and parts[0].kind != "embedding":
+    if said.embedding is not None and parts[0].kind != "embedding":
         raise ArgumentError(f"embedding: expected an nn.Embedding in front, got {parts[0].what}")
     if said.embedding == "rows":
         return [parts[0]._replace(kind="nothing", refused=_ROWS), *parts[1:]]
     return parts
 
 
-def _embeds(said: Said) -> bool:
-    """Return whether the user says something of an embedding."""
-    _source.require_embedding(said.embedding)
-    return said.embedding is not None
-
-
 def _embedding(
     model: TorchModel, layers: list[TorchLayer], said: Said, spare: Set[str]
 ) -> list[TorchPart]:
     """Return the embedding in front of the RNN, as "nothing" if the network reads its rows."""
-    I = model.tensors[layers[0].forward["weight_ih"]].shape[1]
-    if model.parts is not None:
-        found = [
-            parts[0]
-            for name, parts in model.parts.items()
-            if parts and parts[0].name == name and _reads(parts[0], model, I)
-        ]
+    I = model.tensors[layers[0].halves[0]["weight_ih"]].shape[1]
+    if model.parts is None:
+        tables = [name for name in model.tensors if name in spare and _may_embed(name, model, said)]
+        parts = [TorchPart("embedding", parent(name), "an nn.Embedding") for name in tables]
     else:
-        found = [
-            TorchPart("embedding", parent(name), "an nn.Embedding")
-            for name in model.tensors
-            if name in spare and _may_embed(name, model, I) and not _is_said(parent(name), said)
-        ]
+        parts = [own[0] for name, own in model.parts.items() if own and own[0].name == name]
+        parts = [part for part in parts if part.what == "an nn.Embedding"]  # also with a max_norm
+    found = [
+        part
+        for part in parts
+        if (table := model.tensors.get(f"{part.name}.weight".lstrip("."))) is not None
+        and tuple(table.shape)[1:] == (I,)
+    ]
     names = listed(part.name for part in found)
-    if not _embeds(said):
+    if said.embedding is None:
         if not found or (said.prefix is not None and said.readout is not None):
             return []
         if model.parts is None:
@@ -220,34 +222,20 @@ def _embedding(
     return _in_front(found, said)
 
 
-def _reads(part: TorchPart, model: TorchModel, inputs: int) -> bool:
-    """Return whether this is an nn.Embedding for the RNN."""
-    table = model.tensors.get(f"{part.name}.weight".lstrip("."))
-    embeds = part.kind == "embedding" or part.what == "an nn.Embedding"
-    return embeds and table is not None and tuple(table.shape)[1:] == (inputs,)
-
-
-def _may_embed(name: str, model: TorchModel, inputs: int) -> bool:
-    """Return whether the tensor of a file may be the weight of an nn.Embedding for the RNN."""
+def _may_embed(name: str, model: TorchModel, said: Said) -> bool:
+    """Return whether the tensor of a file may be the weight of an nn.Embedding."""
     start, _, own = name.rpartition(".")
-    alone = f"{start}.bias".lstrip(".") not in model.tensors
-    return own == "weight" and alone and tuple(model.tensors[name].shape)[1:] == (inputs,)
-
-
-def _is_said(name: str, said: Said) -> bool:
-    """Return whether the user names this as a part of the readout."""
     given = [said.readout] if isinstance(said.readout, str) else said.readout
-    return isinstance(given, list | tuple) and any(
-        isinstance(one, str) and named([name], one) for one in given
+    is_readout = isinstance(given, list | tuple) and any(
+        isinstance(one, str) and named([start], one) for one in given
     )
+    return own == "weight" and f"{start}.bias".lstrip(".") not in model.tensors and not is_readout
 
 
 # --- the readout ----------------------------------------------------------------------------------
 
 
-def _items(
-    model: TorchModel, units: list[str], said: Said, spare: Set[str]
-) -> list[tuple[TorchPart, ...]]:
+def _items(model: TorchModel, units: list[str], said: Said, spare: Set[str]) -> list[Item]:
     """Return the parts of each part of the readout that is named, or found."""
     if said.readout is False:
         return []
@@ -256,15 +244,13 @@ def _items(
         return _only(model, names, units, spare)
     if said.readout is True:
         raise ArgumentTypeError("readout: expected a name, several or False, got True")
-    found: list[tuple[TorchPart, ...]] = []
+    found: list[Item] = []
     for name in _source.names("readout", said.readout):
         found += _part(model, names, units, _arguments.name("readout", name))
     return found
 
 
-def _readouts(
-    model: TorchModel, units: list[str], spare: Set[str]
-) -> dict[str, tuple[TorchPart, ...]]:
+def _readouts(model: TorchModel, units: list[str], spare: Set[str]) -> dict[str, Item]:
     """Return the parts of what may be a part of the readout, by name."""
     if model.parts is not None:
         return {
@@ -273,7 +259,7 @@ def _readouts(
             if not any(part.kind in ("rnn", "embedding") for part in parts)
             and not any(f"{unit}.".startswith(f"{name}.".lstrip(".")) for unit in units)
         }
-    found: dict[str, tuple[TorchPart, ...]] = {}
+    found: dict[str, Item] = {}
     for tensor in model.tensors:
         name, _, own = tensor.rpartition(".")
         if tensor in spare and own == "weight" and len(model.tensors[tensor].shape) == 2:
@@ -284,8 +270,8 @@ def _readouts(
 
 
 def _only(
-    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], units: list[str], spare: Set[str]
-) -> list[tuple[TorchPart, ...]]:
+    model: TorchModel, names: Mapping[str, Item], units: list[str], spare: Set[str]
+) -> list[Item]:
     """Return the parts of the readout if there is only one candidate."""
     linear = [name for name, parts in names.items() if any(s.kind == "linear" for s in parts)]
     heads = [name for name in linear if not any(name.startswith(f"{one}.") for one in linear)]
@@ -316,9 +302,7 @@ def _only(
     return [names[head]]
 
 
-def _require_behind(
-    model: TorchModel, units: list[str], head: str, parts: tuple[TorchPart, ...]
-) -> None:
+def _require_behind(model: TorchModel, units: list[str], head: str, parts: Item) -> None:
     """Refuse linear maps that stand before the RNN and may be in front of it."""
     order = list(model.tensors)
     first = next((i for i, name in enumerate(order) if _is_in(name, units[:1])), 0)
@@ -341,13 +325,13 @@ def _is_in(name: str, units: list[str]) -> bool:
 
 
 def _part(
-    model: TorchModel, names: Mapping[str, tuple[TorchPart, ...]], units: list[str], wanted: str
-) -> list[tuple[TorchPart, ...]]:
+    model: TorchModel, names: Mapping[str, Item], units: list[str], wanted: str
+) -> list[Item]:
     """Return the parts of a named part of the readout: a module, or the numbered ones below it."""
     found = named(names, wanted)
     if len(found) > 1:  # the ones nearest to the RNN
-        nearest = max(_common(name, units[-1]) for name in found)
-        found = [name for name in found if _common(name, units[-1]) == nearest]
+        nearest = max(shared([name, units[-1]]) for name in found)
+        found = [name for name in found if shared([name, units[-1]]) == nearest]
     if len(found) == 1:
         return [names[found[0]]]
     if not found and model.parts is None:
@@ -365,15 +349,7 @@ def _number(name: str) -> int | None:
     return int(own) if own.isdecimal() else None
 
 
-def _common(name: str, unit: str) -> int:
-    """Return the number of containers that two modules share."""
-    pairs = list(zip(name.split("."), unit.split("."), strict=False))
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
-
-
-def _with_activations(
-    items: list[tuple[TorchPart, ...]], said: Said
-) -> tuple[list[TorchPart], Any]:
+def _with_activations(items: list[Item], said: Said) -> tuple[list[TorchPart], Any]:
     """Return the parts of the readout, with the activations between its parts, and the last."""
     items = [tuple(part for part in item if part.kind != "nothing") for item in items]
     items = [item for item in items if item]
@@ -394,7 +370,17 @@ def _with_activations(
     return parts, last
 
 
-def _given(items: list[tuple[TorchPart, ...]], said: Said) -> dict[int, Any]:
+def at_the_end(plan: Plan) -> Activation | None:
+    """Return the activation behind the last part, None if it is a part already."""
+    mapped = [part.name for part in plan.head if part.kind in ("linear", "norm")]
+    known = plan.head[-1].activation if plan.head else None
+    given = plan.output_activation
+    given = None if given is None else activation_of(given)
+    settled = _source.output_activation(given, known, mapped[-1] if mapped else None)
+    return settled if known is None else None
+
+
+def _given(items: list[Item], said: Said) -> dict[int, Any]:
     """Return the activations that the user gives, by the part of the readout in front."""
     linear = [
         index
@@ -433,17 +419,11 @@ def _left_out(
     model: TorchModel, units: list[str], said: Said, spare: Set[str], parts: list[TorchPart]
 ) -> dict[str, str]:
     """Return why tensors are left out; refuse those that may compute."""
-    below = [
-        name
-        for name in model.tensors
-        if name in spare
-        and any(unit and name.startswith(f"{unit}.") for unit in units)
-        and _computes(model, name)
-    ]
+    rest = [name for name in model.tensors if name in spare and _computes(model, name)]
+    below = [name for name in rest if any(unit and _is_in(name, [unit]) for unit in units)]
     if below:
         raise ArgumentError(f"source: expected the weights of an RNN only, got {listed(below)} too")
-    rest = [name for name in model.tensors if name in spare and _computes(model, name)]
-    rest += _without_tensors(model, said, parts)
+    rest += _may_compute(model, said, parts)
     knowingly = (said.prefix is not None and said.readout is not None) or said.readout is False
     if rest and not knowingly:
         names = [part.name for part in parts if part.kind == "linear"]
@@ -457,7 +437,7 @@ def _left_out(
     return {name: _CHANGES if _is_float(model.tensors[name]) else "left out" for name in spare}
 
 
-def _without_tensors(model: TorchModel, said: Said, parts: list[TorchPart]) -> list[str]:
+def _may_compute(model: TorchModel, said: Said, parts: list[TorchPart]) -> list[str]:
     """Return the modules without tensors that may compute, but for the activations given."""
     given = said.output_activation
     several = given if isinstance(given, list | tuple) else [given]
@@ -465,17 +445,23 @@ def _without_tensors(model: TorchModel, said: Said, parts: list[TorchPart]) -> l
     used = {part.name for part in parts}
     return [
         f"{part.name} ({part.what})"
-        for name, own in (model.parts or {}).items()
-        for part in own
-        if name not in ("", *used)
-        and part.name == name
-        and part.kind in ("function", "other")
+        for part in without_tensors(model)
+        if part.name not in ("", *used)
+        and part.kind != "nothing"
         and part.activation not in known
         and not part.what.endswith(_NEVER)
-        and not _is_of_loss(f"{name}.")
-        and ".parametrizations." not in f".{name}"
-        and not any(tensor.startswith(f"{name}.") for tensor in model.tensors)
+        and not _is_of_loss(f"{part.name}.")
+        and ".parametrizations." not in f".{part.name}"
     ]
+
+
+def without_tensors(model: TorchModel) -> Iterator[TorchPart]:
+    """Yield the modules without tensors."""
+    for name, parts in (model.parts or {}).items():
+        for part in parts:
+            alone = part.name == name and part.kind in ("function", "nothing", "other")
+            if alone and not any(tensor.startswith(f"{name}.") for tensor in model.tensors):
+                yield part
 
 
 _NEVER = ("Loss", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict")  # to compute

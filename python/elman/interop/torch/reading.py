@@ -12,24 +12,29 @@ from elman.activation import Activation
 from elman.errors import (
     ArgumentError,
     ArgumentTypeError,
-    DTypeError,
     ShapeError,
     UnsupportedModelError,
 )
 from elman.interop import _chain, _source
 from elman.interop._source import Imported, Piece, Row, Said, Source
 from elman.interop.torch.cells import rewritten
-from elman.interop.torch.computed import Computed
+from elman.interop.torch.computed import Computed, array_of
 from elman.interop.torch.file import read_tensors
 from elman.interop.torch.hints import no_rnn
-from elman.interop.torch.model import TorchTensors
 from elman.interop.torch.names import all_of, find_recurrent, of_mapping, units_of
-from elman.interop.torch.plan import activation_of, find_plan, with_starts
+from elman.interop.torch.plan import (
+    at_the_end,
+    find_plan,
+    start_sizes,
+    with_starts,
+    without_tensors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from elman._typing import Array
+    from elman.interop._chain import Part
     from elman.interop._source import Taps, Trace
     from elman.interop.torch.model import TorchLayer, TorchModel, TorchPart
     from elman.interop.torch.plan import Plan
@@ -37,14 +42,14 @@ if TYPE_CHECKING:
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
     """Return the network of `from_torch`, with a row for each part of the source."""
-    if said.cell is None:
-        model = _collect(source, said.prefix)
-        if not units_of(model.tensors):
-            raise ArgumentError(no_rnn(model.tensors))
+    model = _collect(source, said)
+    if said.cell is not None:
+        model, layers, said = rewritten(model, said)
+    elif units_of(model.tensors):
         layers = find_recurrent(model, said.prefix)
     else:
-        model, layers, said = rewritten(_tensors_of(source), said, _array)
-    arrays = {name: _array(name, model.tensors[name]) for layer in layers for name in layer.names}
+        raise ArgumentError(no_rnn(model.tensors))
+    arrays = {name: array_of(name, model.tensors[name]) for one in layers for name in one.names}
     for layer in layers:
         _check_shapes(layer, arrays)
     model = with_starts(model, layers)
@@ -55,7 +60,7 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
         runs = modules(model.modules)
         taps: Taps = tuple(None if tap.startswith(_AFTER) else tap for tap in made.taps)
     else:
-        runs = _tensors(TorchTensors(source, said.prefix, parts))
+        runs = _tensors(source, said.prefix, parts)
         places = {part.name: str(index) for index, part in enumerate(parts)}
         taps = tuple(places[tap] for tap in made.taps)
     return Imported(made.network, _rows(model, layers, plan, made), runs, taps)
@@ -75,12 +80,14 @@ def modules(source: object) -> Source:
     return Source("torch", run)
 
 
-def _tensors(tensors: TorchTensors) -> Source:
+def _tensors(source: object, prefix: str | Sequence[str] | None, parts: list[Part]) -> Source:
+    """Return the tensors of a file or a state_dict as a source that PyTorch can run."""
+
     def run(x: Array, mask: Array | None, taps: Taps) -> Trace:
         _files.extra("torch", "running the tensors of a PyTorch model", "torch")
         from elman.interop.torch import running
 
-        return running.run_tensors(tensors, x, taps)
+        return running.run_tensors(source, prefix, parts, x, taps)
 
     return Source("torch", run)
 
@@ -88,66 +95,32 @@ def _tensors(tensors: TorchTensors) -> Source:
 # --- the tensors of the source --------------------------------------------------------------------
 
 
-def _collect(source: object, prefix: str | Sequence[str] | None) -> TorchModel:
+def _collect(source: Any, said: Said) -> TorchModel:
     """Return the tensors of a source by name, and what is known of its modules."""
-    if isinstance(source, (str, bytes, os.PathLike)):
-        tensors, nonlinearities = read_tensors(os.fsdecode(source))
-        return of_mapping(tensors, prefix)._replace(nonlinearities=nonlinearities)
-    if "torch" in sys.modules:
-        from elman.interop.torch.modules import is_module, of_module, of_sequence
-
-        if is_module(source):
-            return of_module(source, chosen=prefix is not None)._replace(modules=source)
-        if isinstance(source, (tuple, list)):
-            return of_sequence(source)._replace(modules=source)
-    if hasattr(source, "items"):
-        return of_mapping(source, prefix)
+    by_hand = said.cell is not None
     if _arguments.kind(source) == "ExportedProgram":
         raise UnsupportedModelError(
             "source: expected a torch module or a state_dict, got an ExportedProgram: pass its"
             " state_dict, source.state_dict"
         )
-    raise ArgumentTypeError(
-        "source: expected a torch module, several such as (rnn, linear), a state_dict or a path,"
-        f" got {_arguments.kind(source)}"
-    )
-
-
-def _tensors_of(source: Any) -> TorchModel:
-    """Return the tensors of a module, a state_dict or a file, whatever their modules are."""
     if isinstance(source, (str, bytes, os.PathLike)):
-        return all_of(read_tensors(os.fsdecode(source))[0])
-    if hasattr(source, "state_dict"):
-        source = source.state_dict()
+        source = read_tensors(os.fsdecode(source))
+    elif "torch" in sys.modules:
+        from elman.interop.torch.modules import is_module, of_module, of_sequence
+
+        if is_module(source):
+            chosen = said.prefix is not None
+            whole = all_of(source.state_dict()) if by_hand else of_module(source, chosen=chosen)
+            return whole._replace(modules=source)
+        if isinstance(source, (tuple, list)) and not by_hand:
+            return of_sequence(source)._replace(modules=source)
     if hasattr(source, "items"):
-        return all_of(source)
+        return all_of(source) if by_hand else of_mapping(source, said.prefix)
+    several, end = ("", " with cell=") if by_hand else (" several such as (rnn, linear),", "")
     raise ArgumentTypeError(
-        "source: expected a torch module, a state_dict or a path with cell=, got"
+        f"source: expected a torch module,{several} a state_dict or a path{end}, got"
         f" {_arguments.kind(source)}"
     )
-
-
-def _array(name: str, tensor: Any) -> Array:
-    """Return a tensor as an array, bfloat16 as float32."""
-    import numpy as np
-
-    if isinstance(tensor, Computed):
-        return tensor.array(_array)
-    try:
-        if hasattr(tensor, "detach"):
-            tensor = tensor.detach().cpu()
-            tensor = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
-        array = np.asarray(tensor)
-    except UnsupportedModelError as error:
-        raise UnsupportedModelError(f"{name}: {error}") from None
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ArgumentError(f"{name}: expected a dense numeric tensor ({reason})") from error
-    if array.dtype.name == "bfloat16":
-        array = array.astype(np.float32)
-    if array.dtype.kind != "f":
-        raise DTypeError(f"{name}: expected a floating-point tensor, got {array.dtype}")
-    return array
 
 
 # --- the tensors of the network -------------------------------------------------------------------
@@ -178,25 +151,22 @@ class _Parts:
         activations = iter(_activations(model, layers, said))
         starts = iter(self._starts(layers, plan, said))
         units = {unit: list(same) for unit, same in itertools.groupby(layers, lambda one: one.unit)}
-        last = 0
         for part in plan.parts:
             if part.kind == "rnn":
                 for layer in units[part.name]:
                     self._add_layer(layer, activations, starts)
-                last = len(self.parts)
             elif part.kind == "function":
-                assert part.activation is not None
                 self._add_function(part.activation, part.name)
             elif part.kind == "norm":
                 self._add_norm(part)
             else:
-                self._add_matrix(part, last)
-        self._finish(plan, last)
+                self._add_matrix(part)
+        self._add_function(at_the_end(plan))
 
     def _piece(self, name: str) -> Piece:
         tensor = self._model.tensors[name]
         note = tensor.note if isinstance(tensor, Computed) else ""
-        return Piece(name, _array(name, tensor), note)
+        return Piece(name, array_of(name, tensor), note)
 
     def _own(self, part: TorchPart, kind: str) -> Piece | None:
         name = f"{part.name}.{kind}".lstrip(".")
@@ -218,26 +188,23 @@ class _Parts:
             )
             for half in layer.halves
         )
-        direction = "bidirectional" if layer.reverse else "forward"
-        self.parts.append(_chain.Recurrent(_named(layer), halves, direction))
+        self.parts.append(_chain.Recurrent(_named(layer), halves, _direction(layer)))
 
-    def _add_function(self, activation: Activation, name: str = "") -> None:
-        name = name or f"{_AFTER}{self.parts[-1].name}"
-        self.parts.append(_chain.Function(name, activation))
+    def _add_function(self, activation: Activation | None, name: str = "") -> None:
+        if activation is not None:
+            name = name or f"{_AFTER}{self.parts[-1].name}"
+            self.parts.append(_chain.Function(name, activation))
 
-    def _add_matrix(self, part: TorchPart, last: int) -> None:
+    def _add_matrix(self, part: TorchPart) -> None:
         """Add a linear map or an embedding."""
         weight = self._own(part, "weight")
         assert weight is not None
-        if weight.array.ndim != 2:
-            raise ShapeError(f"{weight.name}: expected (O, I), got {weight.array.shape}")
         if part.kind == "embedding":
             note = f"{weight.note}, transposed: reads one-hot vectors".lstrip(", ")
             weight = weight._replace(array=weight.array.T, note=note)
             self.parts.append(_chain.Affine(part.name, weight))
             return
-        if last == len(self.parts):
-            self._check_readout(weight)
+        self._check_readout(weight)
         bias = self._own(part, "bias")
         if bias is not None and bias.array.shape != weight.array.shape[:1]:
             raise ShapeError(
@@ -263,28 +230,15 @@ class _Parts:
         by, plus = self._own(part, "weight"), self._own(part, "bias")
         self.parts += _chain.batch_norm(part.name, mean, var, part.eps, by, plus)
 
-    def _finish(self, plan: Plan, last: int) -> None:
-        """Settle the activation at the end."""
-        head = plan.parts[1 + max(i for i, part in enumerate(plan.parts) if part.kind == "rnn") :]
-        mapped = [part.name for part in head if part.kind in ("linear", "norm")]
-        known = head[-1].activation if head and head[-1].kind == "function" else None
-        given = plan.output_activation
-        if given is not None:
-            given = activation_of(given)
-        settled = _source.output_activation(given, known, mapped[-1] if mapped else None)
-        if settled is not None and known is None:
-            self._add_function(settled)
-
     def _starts(self, layers: list[TorchLayer], plan: Plan, said: Said) -> list[Piece | None]:
         """Return the initial state of each half."""
         import numpy as np
 
-        tensors = self._model.tensors
-        sizes = [tensors[half["weight_hh"]].shape[0] for layer in layers for half in layer.halves]
+        sizes = start_sizes(self._model, layers)
         if plan.start is not None:
             name, array = plan.start, self._piece(plan.start).array
         elif said.initial_state is None or said.initial_state is False:
-            return [None] * len(sizes)
+            return [None] * sum(len(layer.halves) for layer in layers)
         else:
             name = "initial_state"
             array = _arguments.array(name, said.initial_state)
@@ -293,18 +247,30 @@ class _Parts:
         elif set(sizes) == {array.size}:
             parts = [array.reshape(-1)] * len(sizes)
         else:
-            raise ShapeError(
-                f"{name}: expected {sum(sizes)} numbers, the states of all layers, got"
-                f" {array.shape}"
-            )
+            what = ", the states of all layers" if len(sizes) > 1 else ""
+            raise ShapeError(f"{name}: expected {sum(sizes)} numbers{what}, got {array.shape}")
         note = "the same for every layer" if array.size < sum(sizes) else ""
+        if any(layer.starts for layer in layers):  # of a cell that is written by hand
+            note = "with zeros for the other units"
+            halves = [half["weight_hh"] for layer in layers for half in layer.halves]
+            units = [self._model.tensors[name].shape[0] for name in halves]
+            starts = [start for layer in layers for start in layer.starts]
+            parts = [
+                np.pad(parts[0][:start], (0, count - start))
+                for start, count in zip(starts, units, strict=True)
+            ]
         return [Piece(name, part, note) for part in parts]
 
 
 def _named(layer: TorchLayer) -> str:
     """Return the name of a layer: "rnn[0]", or that of a cell."""
-    _, cell, index = layer.forward["weight_hh"].rpartition("_l")
-    return f"{layer.unit}[{index}]" if cell else layer.unit
+    own = layer.halves[0]["weight_hh"].rpartition(".")[2]
+    index = own.removeprefix("weight_hh").removeprefix("_l")
+    return f"{layer.unit}[{index}]" if index else layer.unit
+
+
+def _direction(layer: TorchLayer) -> str:
+    return "forward" if len(layer.halves) == 1 else "bidirectional"
 
 
 _BIASES = ("bias_ih", "bias_hh")
@@ -317,8 +283,7 @@ def _activations(model: TorchModel, layers: list[TorchLayer], said: Said) -> lis
         for layer in layers
         for _ in layer.halves
     ]
-    directions = ["bidirectional" if layer.reverse else "forward" for layer in layers]
-    settled = _source.activations(said.activation, known, directions)
+    settled = _source.activations(said.activation, known, [_direction(one) for one in layers])
     return [one if isinstance(one, Activation) else Activation(one) for one in settled]
 
 
@@ -347,23 +312,18 @@ def _of_modules(model: TorchModel, plan: Plan, made: _chain.Assembled) -> list[R
     """Return a row for each module without tensors."""
     rows = []
     used = {part.name for part in plan.parts if part.name}
-    for name, parts in (model.parts or {}).items():
-        for part in parts:
-            if part.name != name or part.kind not in ("function", "nothing", "other"):
-                continue
-            if any(tensor.startswith(f"{name}.") for tensor in model.tensors):
-                continue
-            if name in used:
-                target = "readout.activation"
-                if name in made.taps:
-                    target = f"layers.{made.taps.index(name)}.activation"
-                rows.append(Row(name, target, str(part.activation)))
-            else:
-                rows.append(Row(name, "", _without_tensors(part)))
+    for part in without_tensors(model):
+        if part.name not in used:
+            rows.append(Row(part.name, "", _why_left_out(part)))
+            continue
+        target = "readout.activation"
+        if part.name in made.taps:
+            target = f"layers.{made.taps.index(part.name)}.activation"
+        rows.append(Row(part.name, target, str(part.activation)))
     return rows
 
 
-def _without_tensors(part: TorchPart) -> str:
+def _why_left_out(part: TorchPart) -> str:
     kind = part.what.rpartition(".")[2]
     if "Dropout" in kind:
         return f"{kind} acts in training only"

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from elman.errors import ArgumentError
-from elman.interop._chain import Affine, Function, Recurrent, Scale, Standardize
+from elman.interop._chain import Affine, Function, Recurrent, Scale
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
 from elman.interop.torch.computed import Computed
 from elman.interop.torch.file import read_tensors
+from elman.interop.torch.model import KINDS
 from elman.interop.torch.modules import evaluating, flat
 from elman.interop.torch.names import of_mapping
 from elman.interop.torch.writing import module_of
@@ -29,82 +31,96 @@ if TYPE_CHECKING:
     from elman.activation import Activation
     from elman.interop._chain import Part
     from elman.interop._source import Piece, Taps
-    from elman.interop.torch.model import TorchTensors
 
 _HALF = (torch.float16, torch.bfloat16)
+_NAME = f"PyTorch {torch.__version__}"
+
+
+class _Call(NamedTuple):
+    """What a part was called with, and what it returned."""
+
+    shape: tuple[int, ...]  # of its input
+    layers: list[Any]  # the states of each layer, if it is an nn.RNN
+
+
+_Heard = dict[nn.Module, list[_Call]]
 
 
 def run(source: Any, x: Array, taps: Taps = None) -> Trace:
     """Run a module, or modules in order such as (rnn, linear), in evaluation mode."""
     module = source if isinstance(source, nn.Module) else _Chain(source)
-    if isinstance(module, torch.jit.ScriptModule):
-        return _scripted(module, x)
-    named = dict(_named(source, module))
-    rnns = {name: part for name, part in named.items() if isinstance(part, nn.RNN)}
-    cells = {name: part for name, part in named.items() if isinstance(part, nn.RNNCell)}
-    if not rnns and not cells and taps is None:
-        return _run_by_hand(module, x)
-    if taps is None:
+    named = {
+        name: part
+        for start, top in ([("", module)] if source is module else flat(source))
+        for name, part in top.named_modules(prefix=start, remove_duplicate=False)
+    }
+    rnns = {name: part for name, part in named.items() if _is(part, "RNN")}
+    cells = {name: part for name, part in named.items() if _is(part, "RNNCell")}
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    if scripted:
+        taps = ()  # nobody can listen to its states
+    elif taps is None:
         taps = tuple(f"{name}[{k}]" for name, rnn in rnns.items() for k in range(rnn.num_layers))
         taps += tuple(cells)
     at = [None if tap is None else named.get(str(tap).partition("[")[0]) for tap in taps]
-    heard: dict[nn.Module, list[Any]] = {
-        part: [] for part in (*rnns.values(), *cells.values(), *at) if part is not None
-    }
-
-    shown: dict[str, list[Any]] = {}
-    names = {rnn: name for name, rnn in rnns.items()}
+    if not rnns and not cells and all(part is None for part in at):
+        return _run_by_hand(module, x)
+    recurrent = (*rnns.values(), *cells.values())
+    listened = () if scripted else (*recurrent, *at)
+    heard: _Heard = {part: [] for part in listened if part is not None}
 
     def listen(
         part: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any
     ) -> Any:
-        heard[part].append(((*arguments, named.get("input")), result))
-        if part not in names:
-            return None
-        layers, result = _layer_by_layer(part, arguments, named, result)
-        shown.setdefault(names[part], layers)
+        layers = [result]
+        if isinstance(part, nn.RNN):
+            layers, result = _layer_by_layer(part, arguments, named, result)
+        given = arguments[0] if arguments else named.get("input")
+        heard[part].append(_Call(getattr(given, "shape", ()), layers))
         return result
 
-    first = next(p for p in module.parameters() if p.is_floating_point())
-    table = next((part.weight for part in module.modules() if isinstance(part, nn.Embedding)), None)
+    first = _first(module)
+    table = next((part.weight for part in module.modules() if _is(part, "Embedding")), None)
     inputs, used = _inputs(table, x, first)
-    time_first = any(not rnn.batch_first for rnn in rnns.values())
+    time_first = any(not getattr(rnn, "batch_first", True) for rnn in rnns.values())
     hooks = [part.register_forward_hook(listen, with_kwargs=True) for part in heard]
     try:
         with evaluating(module), torch.inference_mode(), exact():
-            result = _called(module, inputs, heard, shown, time_first)
+            result = _called(module, inputs, heard, time_first)
     finally:
         for hook in hooks:
             hook.remove()
-    hidden: list[Array | None] = []
-    for tap, part in zip(taps, at, strict=True):
-        name, _, index = str(tap).partition("[")
-        if part is None or not heard[part]:
-            hidden.append(None)
-        elif name in shown:
-            hidden.append(_array(shown[name][int(index.rstrip("]")) if index else -1]))
-        else:
-            hidden.append(_states([states for _, states in heard[part]], x, time_first))
+    hidden = [
+        None if part is None else _hidden(str(tap), part, heard.get(part, []), x, time_first)
+        for tap, part in zip(taps, at, strict=True)
+    ]
     output = _array(_tensor(result))
     if time_first and output.ndim == 3 and output.shape[:2] == x.shape[1::-1]:
         output = output.swapaxes(0, 1)
-    recurrent = (*rnns.values(), *cells.values())
-    return Trace(
-        f"PyTorch {torch.__version__}",
-        hidden,
-        output,
-        [_array(p) for part in recurrent for p in part.parameters() if p.ndim == 1],
-        used,
-        str(first.dtype).removeprefix("torch."),
-    )
+    vectors = [_array(p) for part in recurrent for p in part.parameters() if p.ndim == 1]
+    return Trace(_NAME, hidden, output, vectors, used, _dtype(first))
+
+
+def _is(part: nn.Module, kind: str) -> bool:
+    """Return whether this is a module of torch.nn, or was one before TorchScript compiled it."""
+    return getattr(part, "original_name", "") == kind or isinstance(part, getattr(nn, kind))
+
+
+def _first(module: nn.Module) -> Any:
+    """Return the first parameter of a module, which tells its dtype and its device."""
+    return next(p for p in module.parameters() if p.is_floating_point())
+
+
+def _dtype(tensor: Any) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _run_by_hand(module: Any, x: Array) -> Trace:
     """Run a module without an nn.RNN: on sequences, or step by step as (x_t, h) -> (y_t, h)."""
-    if all(type(part).__module__.startswith("torch.nn.") for part in module.modules()):
+    if all(type(part).__module__.startswith(_OF_PYTORCH) for part in module.modules()):
         raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
-    first = next(p for p in module.parameters() if p.is_floating_point())
-    inputs = torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype)
+    first = _first(module)
+    inputs, _ = _inputs(None, x, first)
     states: list[Any] = []
     try:
         with evaluating(module), torch.inference_mode(), exact():
@@ -124,9 +140,10 @@ def _run_by_hand(module: Any, x: Array) -> Trace:
             f" {type(module).__name__} ({error})"
         ) from error
     hidden = [_array(torch.stack(states, dim=1))] if states else []
-    kind = str(first.dtype).removeprefix("torch.")
-    name = f"PyTorch {torch.__version__}"
-    return Trace(name, hidden, _array(output), [], None, kind, by_hand=True)
+    return Trace(_NAME, hidden, _array(output), [], None, _dtype(first), by_hand=True)
+
+
+_OF_PYTORCH = ("torch.nn.", "torch.jit.")
 
 
 def _steps(module: Any) -> bool:
@@ -135,36 +152,21 @@ def _steps(module: Any) -> bool:
     return len([one for one in parameters if one.default is one.empty]) == 2
 
 
-def _scripted(module: Any, x: Array) -> Trace:
-    """Run a TorchScript module, in which nobody can listen to the states."""
-    kinds = {part: getattr(part, "original_name", "") for part in module.modules()}
-    rnns = [part for part, kind in kinds.items() if kind in ("RNN", "RNNCell")]
-    if not rnns:
-        raise ArgumentError("source: expected a module with an nn.RNN or nn.RNNCell, got none")
-    first = next(p for p in module.parameters() if p.is_floating_point())
-    table = next((part.weight for part, kind in kinds.items() if kind == "Embedding"), None)
-    inputs, used = _inputs(table, x, first)
-    time_first = not getattr(rnns[0], "batch_first", True)  # a traced module does not know it
-    with evaluating(module), torch.inference_mode(), exact():
-        result = module(inputs.transpose(0, 1) if time_first else inputs)
-    output = _array(_tensor(result))
-    if time_first and output.ndim == 3:
-        output = output.swapaxes(0, 1)
-    vectors = [_array(p) for rnn in rnns for p in rnn.parameters() if p.ndim == 1]
-    dtype = str(first.dtype).removeprefix("torch.")
-    return Trace(f"PyTorch {torch.__version__}", [], output, vectors, used, dtype)
-
-
-def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
+def run_tensors(
+    source: Any,
+    prefix: str | Sequence[str] | None,
+    parts: Sequence[Part],
+    x: Array,
+    taps: Taps = None,
+) -> Trace:
     """Run the tensors of a file or of a state_dict in modules of their sizes.
 
-    The two biases of a layer are not added up.
+    The pieces of `parts` have the names of the tensors. The two biases of a layer are not added up.
     """
-    source = tensors.source
     if isinstance(source, str | bytes | os.PathLike):
-        named = _file(os.fsdecode(source), tensors.prefix)
+        named = _file(os.fsdecode(source), prefix)
     else:
-        named = of_mapping(source, tensors.prefix).tensors
+        named = of_mapping(source, prefix).tensors
     kind = torch.from_numpy(x[:0]).dtype
 
     def tensor(piece: Piece) -> Any:
@@ -174,32 +176,35 @@ def run_tensors(tensors: TorchTensors, x: Array, taps: Taps = None) -> Trace:
             own = np.ascontiguousarray(piece.array)
         return torch.as_tensor(own if hasattr(own, "to") else np.array(own)).to(kind)
 
-    return run([_module(part, tensor) for part in tensors.parts], x, taps)
+    return run([_module(part, tensor) for part in parts], x, taps)
 
 
 def _module(part: Part, tensor: Callable[[Piece], Any]) -> nn.Module:
     """Return a module that computes a part of a chain."""
     if isinstance(part, Affine):
-        biases = zip(("bias",), part.b, strict=False)
-        return module_of(
-            torch, {"weight": tensor(part.W)} | {name: tensor(b) for name, b in biases}
-        )
+        pieces = zip(("weight", "bias"), (part.W, *part.b), strict=False)
+        return module_of(torch, {kind: tensor(piece) for kind, piece in pieces})
     if isinstance(part, Function):
-        return _Function(part.activation)
+        return _Function(functools.partial(_activated, part.activation))
     if isinstance(part, Recurrent):
-        weights: dict[str, Any] = {}
-        for half, end in zip(part.halves, ("_l0", "_l0_reverse"), strict=False):
-            weights |= {f"weight_ih{end}": tensor(half.W_xh), f"weight_hh{end}": tensor(half.W_hh)}
-            biases = zip(("bias_ih", "bias_hh"), half.b_h, strict=False)
-            weights |= {f"{name}{end}": tensor(b) for name, b in biases}
-        if any(h.activation not in ("tanh", "relu") or len(h.b_h) == 1 for h in part.halves):
+        kinds = {str(half.activation) for half in part.halves}
+        biases = {len(half.b_h) for half in part.halves}
+        if kinds not in ({"tanh"}, {"relu"}) or biases not in ({0}, {2}):
             return _ByStep(part, tensor)
-        rnn = module_of(torch, weights, str(part.halves[0].activation))
+        weights = {
+            f"{kind}{end}": tensor(piece)
+            for half, end in zip(part.halves, _HALVES, strict=False)
+            for kind, piece in zip(KINDS, (half.W_xh, half.W_hh, *half.b_h), strict=False)
+        }
+        rnn = module_of(torch, weights, *kinds)
         starts = [tensor(half.initial_state) for half in part.halves if half.initial_state]
         return _Started(rnn, torch.stack(starts)) if starts else rnn
     by, plus = (part.by, part.plus) if isinstance(part, Scale) else (part.std, part.mean)
-    numbers = [None if piece is None else tensor(piece) for piece in (by, plus)]
-    return _Scaled(*numbers, standardize=isinstance(part, Standardize))
+    factor = 1.0 if by is None else tensor(by)
+    shift = 0.0 if plus is None else tensor(plus)
+    if isinstance(part, Scale):
+        return _Function(lambda x: x * factor + shift)
+    return _Function(lambda x: (x - shift) / factor)
 
 
 _FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -220,18 +225,22 @@ _FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class _Function(nn.Module):  # type: ignore[misc]
-    """An activation, with PyTorch's functions."""
+def _activated(activation: Activation, v: Any) -> Any:
+    """Return an activation of v, with PyTorch's functions."""
+    clip = activation.clip
+    v = v if clip is None else v.clamp(-clip, clip)
+    return _FUNCTIONS[activation.name](v, activation)
 
-    def __init__(self, activation: Activation) -> None:
+
+class _Function(nn.Module):  # type: ignore[misc]
+    """A module that computes a function."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
         super().__init__()
-        self.activation = activation
+        self.function = function
 
     def forward(self, x: Any) -> Any:
-        clip = self.activation.clip
-        return _FUNCTIONS[self.activation.name](
-            x if clip is None else x.clamp(-clip, clip), self.activation
-        )
+        return self.function(x)
 
 
 class _ByStep(nn.Module):  # type: ignore[misc]
@@ -253,11 +262,10 @@ class _ByStep(nn.Module):  # type: ignore[misc]
             W_xh, W_hh, *biases = (next(weights) for _ in range(2 + len(half.b_h)))
             h = self.starts[index]
             h = W_hh.new_zeros(len(x), len(W_hh)) if h is None else h.expand(len(x), -1)
-            f = _Function(half.activation)
             steps = x.unbind(1)
             own = []
             for x_t in steps[::-1] if index else steps:
-                h = f(sum((x_t @ W_xh.T, h @ W_hh.T, *biases)))
+                h = _activated(half.activation, sum((x_t @ W_xh.T, h @ W_hh.T, *biases)))
                 own.append(h)
             states.append(torch.stack(own[::-1] if index else own, dim=1))
         return torch.cat(states, dim=-1)
@@ -274,19 +282,6 @@ class _Started(nn.Module):  # type: ignore[misc]
         return self.rnn(x, self.start.unsqueeze(1).expand(-1, len(x), -1).contiguous())
 
 
-class _Scaled(nn.Module):  # type: ignore[misc]
-    """by x + plus, or (x - plus) / by."""
-
-    def __init__(self, by: Any, plus: Any, *, standardize: bool) -> None:
-        super().__init__()
-        self.by, self.plus, self.standardize = by, plus, standardize
-
-    def forward(self, x: Any) -> Any:
-        by = 1.0 if self.by is None else self.by
-        plus = 0.0 if self.plus is None else self.plus
-        return (x - plus) / by if self.standardize else x * by + plus
-
-
 def _file(path: str, prefix: str | Sequence[str] | None) -> Mapping[str, Any]:
     """Return the tensors of a file, loaded by PyTorch where that runs none of its code."""
     # Safetensors, and objects that are not loaded so, are read without PyTorch.
@@ -294,7 +289,7 @@ def _file(path: str, prefix: str | Sequence[str] | None) -> Mapping[str, Any]:
         warnings.simplefilter("ignore")  # about the pickle's protocol
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         return of_mapping(loaded, prefix).tensors
-    return of_mapping(read_tensors(path)[0], prefix).tensors
+    return of_mapping(read_tensors(path), prefix).tensors
 
 
 @contextlib.contextmanager
@@ -349,14 +344,6 @@ def _over_time(cell: nn.RNNCell, x: Any) -> Any:
     return torch.stack(states, dim=1)
 
 
-def _named(source: Any, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield all modules with their names; in a sequence a name begins with the position."""
-    tops = [("", module)] if source is module else flat(source)
-    for start, top in tops:
-        for name, part in top.named_modules(remove_duplicate=False):
-            yield f"{start}.{name}".strip("."), part
-
-
 def _inputs(table: Any, x: Array, first: Any) -> tuple[Any, Array | None]:
     """Return what a module reads: x, or the indices of an embedding with this table in it."""
     if table is not None:
@@ -365,13 +352,7 @@ def _inputs(table: Any, x: Array, first: Any) -> tuple[Any, Array | None]:
     return torch.from_numpy(np.ascontiguousarray(x)).to(first.device, first.dtype), None
 
 
-def _called(
-    module: nn.Module,
-    inputs: Any,
-    heard: dict[nn.Module, list[Any]],
-    shown: dict[str, list[Any]],
-    time_first: bool,
-) -> Any:
+def _called(module: nn.Module, inputs: Any, heard: _Heard, time_first: bool) -> Any:
     """Call a module on inputs (B, T, ...), with a state of zeros if it asks for one.
 
     With an nn.RNN that has not batch_first the axes are (T, B, ...), unless the module turns them
@@ -381,14 +362,12 @@ def _called(
     if not time_first:
         return _with_state(module, inputs, B)
     result = _with_state(module, inputs.transpose(0, 1), B)
-    rnn = next((part for part in heard if isinstance(part, nn.RNN) and heard[part]), None)
-    if rnn is not None and not rnn.batch_first and B != T:
-        (given, *_), _ = heard[rnn][0]
-        if tuple(given.shape[:2]) == (B, T):  # it turned what was turned already
-            for results in heard.values():
-                results.clear()
-            shown.clear()
-            result = _with_state(module, inputs, B)
+    turned = [part for part in heard if isinstance(part, nn.RNN) and not part.batch_first]
+    shapes = [call.shape[:2] for part in turned for call in heard[part]]
+    if B != T and shapes[:1] == [(B, T)]:  # it turned what was turned already
+        for calls in heard.values():
+            calls.clear()
+        result = _with_state(module, inputs, B)
     return result
 
 
@@ -399,12 +378,8 @@ def _with_state(module: nn.Module, inputs: Any, B: int) -> Any:
         if "argument" not in str(error):
             raise
     rnns = [part for part in module.modules() if isinstance(part, nn.RNN)]
-    return module(inputs, *(_zeros(rnn, B) for rnn in rnns))
-
-
-def _zeros(rnn: nn.RNN, B: int) -> Any:
-    halves = rnn.num_layers * (2 if rnn.bidirectional else 1)
-    return rnn.weight_hh_l0.new_zeros(halves, B, rnn.hidden_size)
+    sizes = [(len(rnn.all_weights), B, rnn.hidden_size) for rnn in rnns]
+    return module(inputs, *(rnns[0].weight_hh_l0.new_zeros(size) for size in sizes))
 
 
 def _tensor(result: Any) -> Any:
@@ -419,16 +394,24 @@ def _tensor(result: Any) -> Any:
     return result
 
 
-def _states(results: list[Any], x: Array, time_first: bool) -> Array:
+def _hidden(
+    tap: str, part: nn.Module, calls: list[_Call], x: Array, time_first: bool
+) -> Array | None:
     """Return the states of a part: called once for all steps, or once for each."""
-    if len(results) == 1:
-        states = _array(_tensor(results[0]))
-        B, T = x.shape[:2]
-        if states.ndim == 2 and len(states) == B * T > B:  # all steps as one batch
-            states = states.reshape(*((T, B) if time_first else (B, T)), -1)
-        turned = time_first and states.ndim == 3 and states.shape[:2] == x.shape[1::-1]
-        return states.swapaxes(0, 1) if turned else states
-    return np.stack([_array(_tensor(one)) for one in results], axis=1)
+    if not calls:
+        return None
+    if isinstance(part, nn.RNN):
+        index = tap.partition("[")[2].rstrip("]")
+        return _array(calls[0].layers[int(index or -1)])
+    results = [_array(_tensor(states)) for call in calls for states in call.layers]
+    if len(results) > 1:
+        return np.stack(results, axis=1)
+    (states,) = results
+    B, T = x.shape[:2]
+    if states.ndim == 2 and len(states) == B * T > B:  # all steps as one batch
+        states = states.reshape(*((T, B) if time_first else (B, T)), -1)
+    turned = time_first and states.ndim == 3 and states.shape[:2] == x.shape[1::-1]
+    return states.swapaxes(0, 1) if turned else states
 
 
 def _layer_by_layer(
@@ -439,27 +422,27 @@ def _layer_by_layer(
     PyTorch shows only the top layer of a run. Another run of the layers below may round otherwise,
     and a chaotic layer then comes to other states: the module continues with the result of this.
     """
+    if rnn.num_layers == 1:
+        return [_batch_first(result[0], rnn.batch_first)], result
     below, *state = (*arguments, *(named[n] for n in ("input", "hx") if n in named))
     layers, ends = [], []
     halves = 2 if rnn.bidirectional else 1
-    for k in range(rnn.num_layers) if rnn.num_layers > 1 else ():
-        own = {
-            name.replace(f"_l{k}", "_l0"): weight
-            for name, weight in _weights(rnn).items()
-            if name.removesuffix("_reverse").endswith(f"_l{k}")
+    for k in range(rnn.num_layers):
+        here = slice(k * halves, (k + 1) * halves)
+        weights = {
+            f"{kind}{end}": weight
+            for half, end in zip(rnn.all_weights[here], _HALVES, strict=False)
+            for kind, weight in zip(KINDS, half, strict=False)
         }
-        one = module_of(torch, own, rnn.nonlinearity).to(rnn.weight_hh_l0.device)
+        one = module_of(torch, weights, rnn.nonlinearity).to(rnn.weight_hh_l0.device)
         one.batch_first = rnn.batch_first
-        start = [h[k * halves : (k + 1) * halves] for h in state if h is not None]
-        result = one(below, *start)
-        below, end = result
-        layers.append(below)
+        below, end = one(below, *(h[here] for h in state if h is not None))
+        layers.append(_batch_first(below, rnn.batch_first))
         ends.append(end)
-    if ends:
-        result = below, torch.cat(ends)
-    else:
-        layers.append(result[0])
-    return [_batch_first(states, rnn.batch_first) for states in layers], result
+    return layers, (below, torch.cat(ends))
+
+
+_HALVES = ("_l0", "_l0_reverse")
 
 
 def _batch_first(states: Any, batch_first: bool) -> Any:
@@ -467,15 +450,6 @@ def _batch_first(states: Any, batch_first: bool) -> Any:
     if isinstance(states, nn.utils.rnn.PackedSequence):
         states, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=batch_first)
     return states if batch_first else states.transpose(0, 1)
-
-
-def _weights(rnn: nn.RNN) -> dict[str, Any]:
-    """Return the weights that an RNN computes with; those of parametrizations are computed."""
-    ends = [f"_l{k}{end}" for k in range(rnn.num_layers) for end in ("", "_reverse")]
-    names = [
-        kind + end for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh") for end in ends
-    ]
-    return {name: getattr(rnn, name) for name in names if hasattr(rnn, name)}
 
 
 def _array(tensor: Any) -> Array:

@@ -43,12 +43,6 @@ _PARAMETERS = {  # functions whose first argument is the tensor
     "torch.nn.parameter.Parameter",  # before PyTorch 0.4
     "torch.autograd.variable.Variable",
 }
-_SHAPES = {  # tensors that are not read: the position of their shape in the arguments
-    "torch._utils._rebuild_tensor_v3": 2,
-    "torch._utils._rebuild_qtensor": 2,
-    "torch._utils._rebuild_meta_tensor_no_storage": 1,
-    "torch._utils._rebuild_wrapper_subclass": 2,
-}
 _PLAIN = ("torch.Tensor", "torch._tensor.Tensor", "torch.nn.parameter.Parameter")
 
 
@@ -110,11 +104,7 @@ class Unread:
 
     def __init__(self, kind: str, shape: Any = ()) -> None:
         self.kind = kind
-        sizes = shape.args[0] if type(shape) is Opaque and shape.args else shape  # torch.Size
-        plain = (
-            type(sizes) is tuple and len(sizes) <= MAX_AXES and all(type(n) is int for n in sizes)
-        )
-        self.shape: tuple[int, ...] = sizes if plain else ()
+        self.shape: tuple[int, ...] = _sizes(shape) or ()
 
     def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
         """Refuse."""
@@ -143,9 +133,6 @@ class Builder:
             return args[0]
         if name in ("torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type"):
             return self._of_type(name, args)
-        if name in _SHAPES:
-            shape = args[_SHAPES[name]] if len(args) > _SHAPES[name] else ()
-            return Unread(_described(name, args), shape)
         if name.startswith(("torch._utils._rebuild_", "torch._tensor._rebuild_")):
             return Unread(_described(name, args), _shape(args))
         return NotImplemented
@@ -162,10 +149,9 @@ class Builder:
 
     def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any) -> object:
         """Return a tensor whose elements all lie in its storage."""
-        if type(shape) is Opaque and shape.kind == "torch.Size" and shape.args:
-            (shape, *_) = shape.args
+        shape = _sizes(shape)
         sizes: tuple[Any, ...] = (None,)
-        if type(shape) is type(strides) is tuple and len(shape) == len(strides) <= MAX_AXES:
+        if type(shape) is type(strides) is tuple and len(shape) == len(strides):
             sizes = (offset, *shape, *strides)
         if type(storage) is not View or not all(
             type(size) is int and 0 <= size < 2**48 for size in sizes
@@ -199,11 +185,18 @@ def _described(name: str, args: list[Any]) -> str:
     return {"qtensor": "a quantized tensor"}.get(words, f"a {words}")
 
 
+def _sizes(shape: Any) -> tuple[int, ...] | None:
+    """Return a shape as a tuple, None if it is something else."""
+    if type(shape) is Opaque and shape.kind == "torch.Size" and shape.args:
+        shape = shape.args[0]
+    plain = type(shape) is tuple and len(shape) <= MAX_AXES and all(type(n) is int for n in shape)
+    return shape if plain else None
+
+
 def _shape(args: list[Any]) -> Any:
-    """Return the shape among the arguments of a sparse tensor, or ()."""
-    parts = args[1] if len(args) > 1 and type(args[1]) is tuple else ()
-    sizes = [part for part in parts[:8] if type(part) is Opaque and part.kind == "torch.Size"]
-    return sizes[0] if sizes else ()
+    """Return the first shape among the arguments of a function, or in the data of a sparse one."""
+    data = args[1] if len(args) > 1 and type(args[1]) is tuple else ()
+    return next((arg for arg in (*args[:8], *data[:8]) if _sizes(arg) is not None), ())
 
 
 def storage_of(value: Any) -> tuple[str, str, int, Any]:

@@ -12,11 +12,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import LimitError
+from elman.interop.torch.model import PickledModule
 from elman.interop.torch.pickles import Opaque, kind_of
 from elman.interop.torch.tensors import StoredTensor, Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_NAME = 400  # characters of one key
 MAX_VISIBLE = 50_000  # tensors, and dictionaries with tensors
@@ -30,14 +31,6 @@ _DICTIONARIES = (
 )
 _SIMPLE = {"torch.nn.modules.rnn.RNN": "mode", "torch.nn.modules.rnn.RNNCell": "nonlinearity"}
 _NONLINEARITIES = {"RNN_TANH": "tanh", "RNN_RELU": "relu", "tanh": "tanh", "relu": "relu"}
-
-
-class Module(dict[str, Any]):
-    """The state_dict of a pickled module, and the nonlinearities of PyTorch's RNNs in it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.nonlinearities: dict[str, str] = {}
 
 
 def visible(root: Any) -> Any:
@@ -68,7 +61,7 @@ def visible(root: Any) -> Any:
             done[id(value)] = names or None
             stack.pop()
     shown = done.get(id(root))
-    _drop_copies(_plain(shown))
+    _drop_copies(shown)
     return shown
 
 
@@ -76,29 +69,24 @@ def _too_many() -> LimitError:
     return LimitError(f"expected at most {MAX_VISIBLE} tensors, got more")
 
 
-def _drop_copies(plain: list[dict[str, Any]]) -> None:
+def _drop_copies(shown: Any) -> None:
     """Leave out modules whose tensors all stand outside too, as in Lightning's hyper_parameters."""
-    known: set[Any] = set().union(*map(_places, plain))
+    plain: dict[int, dict[str, Any]] = {}  # nested dictionaries outside of modules
+    stack = [shown]
+    while stack:
+        names = stack.pop()
+        if type(names) is dict and id(names) not in plain:
+            plain[id(names)] = names
+            stack += names.values()
+    known: set[Any] = set().union(*map(_places, plain.values()))
     copies: dict[int, bool] = {}
-    for names in plain:
+    for names in plain.values():
         for name, child in [*names.items()]:
-            if isinstance(child, Module):
+            if isinstance(child, PickledModule):
                 if id(child) not in copies:
                     copies[id(child)] = _places(child) <= known
                 if copies[id(child)]:
                     del names[name]
-
-
-def _plain(shown: Any) -> list[dict[str, Any]]:
-    """Return the nested dictionaries outside of modules."""
-    found: dict[int, dict[str, Any]] = {}
-    stack = [shown]
-    while stack:
-        names = stack.pop()
-        if type(names) is dict and id(names) not in found:
-            found[id(names)] = names
-            stack += names.values()
-    return [*found.values()]
 
 
 def _places(names: dict[str, Any]) -> set[Any]:
@@ -109,28 +97,6 @@ def _places(names: dict[str, Any]) -> set[Any]:
         else id(tensor)
         for tensor in names.values()
     }
-
-
-def nonlinearities(shown: Any) -> dict[str, str]:
-    """Return the nonlinearities of the RNNs in all modules, by the names of the RNNs."""
-    found: dict[str, str] = {}
-    seen: set[int] = set()
-    stack = [("", shown)]
-    while stack:
-        path, value = stack.pop()
-        if isinstance(value, Module) and len(found) < MAX_VISIBLE:
-            found.update(
-                (".".join(filter(None, (path, name))), nonlinearity)
-                for name, nonlinearity in value.nonlinearities.items()
-            )
-        elif isinstance(value, dict) and id(value) not in seen:
-            seen.add(id(value))
-            stack += [
-                (f"{path}.{name}".lstrip("."), child)
-                for name, child in value.items()
-                if isinstance(child, dict)
-            ]
-    return found
 
 
 def _has_children(value: Any) -> bool:
@@ -185,12 +151,7 @@ def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def _shown(value: Any, done: dict[int, Any]) -> dict[str, Any]:
     """Return the tensors, and the dictionaries with tensors, in a value."""
-    result: dict[str, Any] = {}
-    counts: dict[str, int] = {}
-    for key, child in _children(value):
-        shown = _seen(key, child, done)
-        if shown is not None:
-            result[_name(key, result, counts)] = shown
+    result = _named((key, _seen(key, child, done)) for key, child in _children(value))
     settings = all(type(shown) is Unread and name in _SETTINGS for name, shown in result.items())
     return {} if settings else result
 
@@ -205,22 +166,31 @@ def _seen(key: Any, child: Any, done: dict[int, Any]) -> Any:
     return shown
 
 
-def _name(key: Any, names: dict[str, Any], counts: dict[str, int]) -> str:
-    """Return a key as text that is not among the names; `counts` holds the repeated ones."""
-    if len(names) >= MAX_VISIBLE:
-        raise _too_many()
+def _named(entries: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    """Return what is shown, by the text of its key; a repeated one has a number."""
+    result: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    for key, shown in entries:
+        if shown is None:
+            continue
+        if len(result) >= MAX_VISIBLE:
+            raise _too_many()
+        name = text = _text(key)
+        while name in result:
+            counts[text] = counts.get(text, 1) + 1
+            name = f"{text} ({counts[text]})"
+        result[name] = shown
+    return result
+
+
+def _text(key: Any) -> str:
+    """Return a key as text."""
     text = key if type(key) is str else f"<{kind_of(key)}>".replace("'", "")
     if key is None or type(key) in (int, float, bool):
         text = str(key)
     if len(text) > MAX_NAME:
         raise LimitError(f"expected names of at most {MAX_NAME} characters, got {len(text)}")
-    name, count = text, counts.get(text, 1)
-    while name in names:
-        count += 1
-        name = f"{text} ({count})"
-    if count > 1:
-        counts[text] = count
-    return name
+    return text
 
 
 # --- pickled modules ---
@@ -247,29 +217,34 @@ def _members(value: Any) -> set[str]:
     return {name for names in lists for name in names if type(name) is str}
 
 
-def _module(value: Opaque, done: dict[int, Any]) -> Module:
+def _module(value: Opaque, done: dict[int, Any]) -> PickledModule:
     """Return the state_dict of a module, from those of the modules in it."""
-    result = Module()
-    counts: dict[str, int] = {}
-    left_out = _members(_attribute(value, "_non_persistent_buffers_set"))
-    own = [*_pairs(_attribute(value, "_parameters"))]
-    own += [(k, v) for k, v in _pairs(_attribute(value, "_buffers")) if k not in left_out]
-    for key, child in own:
-        shown = _seen(key, child, done)
-        if shown is not None:
-            result[_name(key, result, counts)] = shown
-    for key, child in _pairs(_attribute(value, "_modules")):
-        shown = done.get(id(child)) if _has_children(child) else None
-        if isinstance(shown, Module):
-            name = _name(key, {}, {})
-            for inner, tensor in shown.items():
-                result[_name(f"{name}.{inner}", result, counts)] = tensor
-            for inner, nonlinearity in shown.nonlinearities.items():
-                result.nonlinearities[f"{name}.{inner}".rstrip(".")] = nonlinearity
-        elif shown is not None:
-            result[_name(key, result, counts)] = shown
+    result = PickledModule()
+    result.update(_named(_inside(value, done, result.nonlinearities)))
     if value.kind in _SIMPLE:
         setting = _attribute(value, _SIMPLE[value.kind])
         if type(setting) is str and setting in _NONLINEARITIES:
             result.nonlinearities[""] = _NONLINEARITIES[setting]
     return result
+
+
+def _inside(
+    value: Opaque, done: dict[int, Any], nonlinearities: dict[str, str]
+) -> Iterator[tuple[Any, Any]]:
+    """Yield the tensors of a module and those of the modules in it; add their nonlinearities."""
+    left_out = _members(_attribute(value, "_non_persistent_buffers_set"))
+    for key, child in _pairs(_attribute(value, "_parameters")):
+        yield key, _seen(key, child, done)
+    for key, child in _pairs(_attribute(value, "_buffers")):
+        if key not in left_out:
+            yield key, _seen(key, child, done)
+    for key, child in _pairs(_attribute(value, "_modules")):
+        shown = done.get(id(child)) if _has_children(child) else None
+        if not isinstance(shown, PickledModule):
+            yield key, shown
+            continue
+        name = _text(key)
+        for inner, tensor in shown.items():
+            yield f"{name}.{inner}", tensor
+        for inner, nonlinearity in shown.nonlinearities.items():
+            nonlinearities[f"{name}.{inner}".rstrip(".")] = nonlinearity
