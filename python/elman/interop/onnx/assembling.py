@@ -256,7 +256,7 @@ def _head(y: Vector) -> _Head:
         std = _inverse(inner.by) if isinstance(inner, Divided) else inner.by
         inner = inner.source
     is_readout = isinstance(inner, Activated | Hidden | Joined) or (
-        isinstance(inner, Affine) and len(inner.terms) == 1
+        isinstance(inner, Affine) and len(inner.sources) == 1
     )
     if not is_readout or (std is not None and not (std.array > 0).all()):
         return _Head(y, None, None)

@@ -19,7 +19,6 @@ from elman.interop.onnx.values import (
     Id,
     Input,
     leaves_of,
-    sources_of,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +42,8 @@ def take_off(vectors: Sequence[Vector], symbols: Symbols) -> dict[Vector, Vector
     plain: dict[Vector, Vector] = {}
     for vector in vectors:
         if isinstance(vector, Chosen):
-            plain[vector] = plain[vector.a]
+            _, new, _ = vector.sources
+            plain[vector] = plain[new]
         else:
             plain[vector] = symbols.of_parts(vector, plain.__getitem__)
     return plain
@@ -86,16 +86,17 @@ class _Checker:
         return Mask(self._number, self._masked(outputs))
 
     def _add(self, choice: Chosen) -> None:
-        step = self._step(choice.condition)
-        what = self._plain[choice.a]
+        condition, new, old = choice.sources
+        step = self._step(condition)
+        what = self._plain[new]
         if what not in self._places:
             leaves = leaves_of(what)
             if not all(isinstance(leaf, Input | Id) and leaf.step == step for leaf in leaves):
                 raise UnsupportedModelError(_OTHER)
             return  # what a skipped step would read
-        if isinstance(choice.a, Chosen) or self._places[what][1] != step:
+        if isinstance(new, Chosen) or self._places[what][1] != step:
             raise UnsupportedModelError(_OTHER)
-        self._kinds[choice] = self._kind(choice, *self._places[what])
+        self._kinds[choice] = self._kind(old, *self._places[what])
 
     def _step(self, condition: Vector) -> int:
         """Return the step of a mask, and keep its number."""
@@ -111,12 +112,12 @@ class _Checker:
         self._number = number
         return x.step
 
-    def _kind(self, choice: Chosen, half: int, step: int) -> str:
-        if isinstance(choice.b, Fixed) and not choice.b.weight.array.any():
+    def _kind(self, old: Vector, half: int, step: int) -> str:
+        if isinstance(old, Fixed) and not old.weight.array.any():
             return "first" if step == self._first[half] else "zero"
         before = step + (1 if self._first[half] else -1)
-        held = self._kinds.get(choice.b) in ("hold", "first")
-        if held and self._places.get(self._plain[choice.b]) == (half, before):
+        held = self._kinds.get(old) in ("hold", "first")
+        if held and self._places.get(self._plain[old]) == (half, before):
             return "hold"
         raise UnsupportedModelError("a step that its mask leaves out does not keep the state")
 
@@ -126,7 +127,7 @@ class _Checker:
         assert isinstance(cell.source, Affine)
         half, step = self._places[self._plain[cell]]
         before = step + (1 if self._first[half] else -1)
-        for _, source in cell.source.terms:
+        for source in cell.source.sources:
             if self._places.get(self._plain[source]) == (half, before) and self._kinds.get(
                 source
             ) not in ("hold", "first"):
@@ -147,7 +148,7 @@ class _Checker:
             elif self._plain[vector] in self._places:
                 raise UnsupportedModelError("its outputs do not heed its mask")
             else:
-                left += sources_of(vector)
+                left += vector.sources
         kinds -= {"first"}
         if len(kinds) > 1:
             raise UnsupportedModelError("its outputs at masked steps are of two kinds")

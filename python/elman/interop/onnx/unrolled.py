@@ -31,7 +31,6 @@ from elman.interop.onnx.values import (
     Picked,
     as_array,
     objects,
-    sources_of,
 )
 
 if TYPE_CHECKING:
@@ -143,8 +142,7 @@ class _Roller:
     ) -> dict[Vector, int]:
         steps = dict(leaves)
         for vector in self._vectors:  # each after those that it is computed from
-            inner = sources_of(vector)
-            found = {steps.get(source) for source in inner}
+            found = {steps.get(source) for source in vector.sources}
             if vector not in self._places and vector not in without and len(found) == 1:
                 step = found.pop()
                 if step is not None:
@@ -155,14 +153,14 @@ class _Roller:
         """Return the first states of layers that start at zero: they read one step only, too."""
         states = set()
         for vector in self._vectors:
-            if not isinstance(vector, Affine) or len(vector.terms) != 2:
+            if not isinstance(vector, Affine) or len(vector.sources) != 2:
                 continue
-            both = [steps.get(source) for _, source in vector.terms]
+            both = [steps.get(source) for source in vector.sources]
             if None in both or both[0] == both[1]:
                 continue
             for (W, _), (_, state) in permutations(vector.terms, 2):
                 before = state.source if isinstance(state, Activated) else None
-                if isinstance(before, Affine) and any(V is W for V, _ in before.terms):
+                if isinstance(before, Affine) and W in before.weights:
                     states.add(state)
         return frozenset(states)
 
@@ -316,8 +314,8 @@ class _Roller:
             if isinstance(part, Input):
                 raise UnsupportedModelError("an output reads x directly")
             if isinstance(part, Picked) and step is None:
-                items = np.empty(len(part.steps), object)
-                items[:] = part.steps
+                items = np.empty(len(part.sources), object)
+                items[:] = part.sources
                 found = self._every_step(items) if len(items) == self._steps else None
                 if found is None:
                     raise UnsupportedModelError("an output takes steps of different vectors")
@@ -349,7 +347,7 @@ def _all_vectors(vectors: Iterable[Vector]) -> list[Vector]:
     left = list(vectors)[::-1]
     while left:
         vector = left[-1]
-        inner = [] if vector in done else [v for v in sources_of(vector) if v not in done]
+        inner = [] if vector in done else [v for v in vector.sources if v not in done]
         if inner:
             left += inner
         else:
