@@ -13,11 +13,11 @@ from elman.errors import UnsupportedModelError
 from elman.interop.onnx.fields import (
     OPERATORS,
     Context,
-    Tensor,
     as_field,
     as_kind,
     binary,
     integers,
+    moved,
     normal,
     offset,
     operator,
@@ -26,37 +26,42 @@ from elman.interop.onnx.fields import (
     sizes_of,
 )
 from elman.interop.onnx.ids import equal_to_numbers, is_ids
-from elman.interop.onnx.values import Compared, Field, Fixed, Input, decimal, objects
+from elman.interop.onnx.values import (
+    OF_IDS,
+    Compared,
+    Field,
+    Fixed,
+    Id,
+    Input,
+    Length,
+    Value,
+    decimal,
+    objects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from elman._typing import Array
     from elman.interop.onnx.graph import Node
-    from elman.interop.onnx.values import Value
 
 
 # --- arithmetic -----------------------------------------------------------------------------------
 
 
-def _elementwise(method: str, fold: Callable[[Array, Array], Array]) -> Callable[..., Tensor]:
-    def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
+def _elementwise(method: str, fold: Callable[[Array, Array], Array]) -> Callable[..., Value]:
+    def apply(node: Node, context: Context, a: Value, b: Value) -> Value:
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             return _folded(fold, a, b, context)
         if any(isinstance(value, Field) and is_ids(value) for value in (a, b)):
-            return _moved_ids(a, b, context)
+            found = moved(node, a, b, context)
+            if found is None:
+                raise UnsupportedModelError(OF_IDS)
+            return found
         merged = _with_number(method, a, b, context)
         return merged or binary(a, b, getattr(context.symbols, method), context)
 
     return apply
-
-
-def _moved_ids(a: Tensor, b: Tensor, context: Context) -> Field:
-    """Return integers of x plus the size of a table, which only negative ones would need."""
-    field, other = (a, b) if isinstance(a, Field) else (b, a)
-    if not isinstance(other, np.ndarray) or other.size != 1 or not isinstance(field, Field):
-        raise UnsupportedModelError("it computes with the integers of x")
-    return field.map(context.symbols.unused)
 
 
 def _folded(fold: Callable[[Array, Array], Array], a: Array, b: Array, context: Context) -> Array:
@@ -85,7 +90,7 @@ def _moved(a: Array, b: Array, sign: int) -> Array:
     return np.full(np.broadcast_shapes(a.shape, b.shape), size, object)
 
 
-def _with_number(name: str, a: Tensor, b: Tensor, context: Context) -> Field | None:
+def _with_number(name: str, a: Value, b: Value, context: Context) -> Field | None:
     """Multiply by, or add, one number that is part of an activation."""
     field, number = (a, b) if isinstance(a, Field) else (b, a)
     if not isinstance(field, Field) or not isinstance(number, np.ndarray) or number.ndim:
@@ -117,7 +122,7 @@ for _name, _method, _fold in (
 
 
 @operator("MatMul", 13)
-def _matmul(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
+def _matmul(node: Node, context: Context, a: Value, b: Value) -> Value:
     if not isinstance(b, np.ndarray) or b.dtype.kind != "f":
         raise UnsupportedModelError("it multiplies by a matrix that is not constant")
     matrix: Array = b
@@ -142,7 +147,7 @@ def _matmul(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
 
 
 @operator("Gemm", 13)
-def _gemm(node: Node, context: Context, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
+def _gemm(node: Node, context: Context, a: Value, b: Value, c: Value | None = None) -> Value:
     for name in ("alpha", "beta"):
         if node.attributes.get(name, 1.0) != 1.0:
             raise UnsupportedModelError(f"expected {name} 1, got {node.attributes[name]:g}")
@@ -150,16 +155,16 @@ def _gemm(node: Node, context: Context, a: Tensor, b: Tensor, c: Tensor | None =
         raise UnsupportedModelError("it multiplies by a matrix that is not constant")
     if node.attributes.get("transA", 0):
         raise UnsupportedModelError("it transposes its first input")
-    y: Tensor = _matmul(node, context, a, b.T if node.attributes.get("transB", 0) else b)
-    return y if c is None else OPERATORS["Add"].apply(node, [y, c], context)[0]  # type: ignore[return-value]
+    y: Value = _matmul(node, context, a, b.T if node.attributes.get("transB", 0) else b)
+    return y if c is None else OPERATORS["Add"].apply(node, [y, c], context)[0]
 
 
-@operator("Identity", 25)
+@operator("Identity", 25, lengths=True)
 def _identity(node: Node, context: Context, x: Value) -> Value:
     return x
 
 
-@operator("Dropout", 22)
+@operator("Dropout", 22, lengths=True)
 def _dropout(
     node: Node,
     context: Context,
@@ -178,10 +183,10 @@ def _with_ones(sizes: Array) -> Array:
     return sizes if any(isinstance(s, str) for s in known) else np.reshape(known, sizes.shape)
 
 
-def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Tensor]:
+def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Value]:
     """Compare constants, as Keras does with a step's number, and values with constants."""
 
-    def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
+    def apply(node: Node, context: Context, a: Value, b: Value) -> Value:
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             if node.operator == "Equal" and b.dtype.kind == "i" and (b < 0).all():
                 a = _with_ones(a)
@@ -208,7 +213,7 @@ for _name, _newest, _compare in (
 
 
 @operator("Where", 16)
-def _where(node: Node, context: Context, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def _where(node: Node, context: Context, condition: Value, a: Value, b: Value) -> Value:
     if isinstance(condition, Field):
         return _chosen(condition, a, b, context)
     if condition.dtype != bool or not condition.size:
@@ -227,7 +232,7 @@ def _where(node: Node, context: Context, condition: Tensor, a: Tensor, b: Tensor
     return chosen
 
 
-def _chosen(condition: Field, a: Tensor, b: Tensor, context: Context) -> Field:
+def _chosen(condition: Field, a: Value, b: Value, context: Context) -> Field:
     """Choose between values vector by vector."""
     symbols = context.symbols
     fields = [settled(as_field(value, symbols)) for value in (condition, a, b)]
@@ -260,12 +265,12 @@ def _constants_as(field: Field, others: list[Field], context: Context) -> Field:
 
 
 @operator("Not", 1)
-def _not(node: Node, context: Context, x: Tensor) -> Tensor:
+def _not(node: Node, context: Context, x: Value) -> Value:
     return ~x if isinstance(x, np.ndarray) else x.map(context.symbols.negated)
 
 
 @operator("Tile", 13)
-def _tile(node: Node, context: Context, x: Tensor, repeats: Tensor) -> Tensor:
+def _tile(node: Node, context: Context, x: Value, repeats: Value) -> Value:
     """Repeat a condition for every feature."""
     times = integers(repeats)
     if isinstance(x, np.ndarray):
@@ -279,14 +284,14 @@ def _tile(node: Node, context: Context, x: Tensor, repeats: Tensor) -> Tensor:
 
 
 @operator("Neg", 13)
-def _neg(node: Node, context: Context, x: Tensor) -> Tensor:
+def _neg(node: Node, context: Context, x: Value) -> Value:
     return -x if isinstance(x, np.ndarray) else x.map(context.symbols.negate)
 
 
 @operator("BatchNormalization", 15)
 def _batch_normalization(
-    node: Node, context: Context, x: Tensor, scale: Tensor, B: Tensor, mean: Tensor, var: Tensor
-) -> Tensor:
+    node: Node, context: Context, x: Value, scale: Value, B: Value, mean: Value, var: Value
+) -> Value:
     """Return scale * (x - mean) / sqrt(var + epsilon) + B along axis 1, as in evaluation."""
     if node.attributes.get("training_mode", 0) or (
         node.version < 7 and not node.attributes.get("is_test", 0)
@@ -308,7 +313,7 @@ def _batch_normalization(
     return field.map(lambda item: symbols.add(symbols.multiply(item, factor), plus))
 
 
-def _reduction(node: Node, given: Tensor | None, rank: int) -> list[int]:
+def _reduction(node: Node, given: Value | None, rank: int) -> list[int]:
     axes = node.attributes.get("axes") if given is None else integers(given)
     if axes is None:
         return list(range(rank))[::-1] if not node.attributes.get("noop_with_empty_axes", 0) else []
@@ -317,7 +322,7 @@ def _reduction(node: Node, given: Tensor | None, rank: int) -> list[int]:
 
 @operator("ReduceSum", 13)
 @operator("ReduceMean", 18)
-def _sum(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
+def _sum(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
     """Add up items along counted axes, such as the directions of a layer."""
     field, symbols = as_field(x, context.symbols), context.symbols
     for axis in _reduction(node, axes, field.ndim):
@@ -347,7 +352,7 @@ def _sum(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) ->
 
 
 @operator("ReduceMax", 20)
-def _max(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
+def _max(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
     if not isinstance(x, np.ndarray) or x.dtype == object:
         raise UnsupportedModelError("it takes the largest of values that are not constant")
     if not x.ndim:  # PyTorch has an axis 0 there
@@ -359,7 +364,7 @@ def _max(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) ->
 _HALVES = {10: "float16", 16: "bfloat16"}
 
 
-@operator("Cast", 28)
+@operator("Cast", 28, lengths=True)
 def _cast(node: Node, context: Context, x: Value) -> Value:
     kind = node.attributes.get("to", 0)
     to = {1: "f4", 11: "f8", 6: "i4", 7: "i8", 9: "?"}.get(kind)
@@ -372,8 +377,8 @@ def _cast(node: Node, context: Context, x: Value) -> Value:
     if isinstance(x, Field):
         if all(isinstance(item, Compared) for item in x.flat):
             return x
-        is_integer = is_ids(x)
-        if (to[0] == "f") == is_integer and not _is_one_hot(x):
+        kind = "i" if all(isinstance(item, Id | Length) for item in x.flat) else "f"
+        if to[0] != kind and not _is_one_hot(x):
             raise UnsupportedModelError("it converts between real numbers and integers")
     return x
 

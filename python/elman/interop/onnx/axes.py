@@ -11,7 +11,6 @@ import numpy as np
 from elman.errors import ModelFormatError, UnsupportedModelError
 from elman.interop.onnx.fields import (
     Context,
-    Tensor,
     aligned,
     as_field,
     as_kind,
@@ -27,7 +26,7 @@ from elman.interop.onnx.fields import (
 )
 from elman.interop.onnx.ids import is_ids, table_rows
 from elman.interop.onnx.reshaping import product, reshape
-from elman.interop.onnx.values import Field, as_array, objects
+from elman.interop.onnx.values import Field, Value, as_array, objects
 
 if TYPE_CHECKING:
     from elman._typing import Array
@@ -39,15 +38,15 @@ _LARGE = 2**31 - 1  # exporters write this or more for "to the end"
 
 
 @operator("Transpose", 25)
-def _transpose(node: Node, context: Context, x: Tensor) -> Tensor:
+def _transpose(node: Node, context: Context, x: Value) -> Value:
     order = node.attributes.get("perm", list(range(x.ndim))[::-1])
     if sorted(order) != list(range(x.ndim)):
         raise ModelFormatError(f"expected an order of {x.ndim} axes, got {order}")
     return x.transpose(order)
 
 
-@operator("Squeeze", 25)
-def _squeeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
+@operator("Squeeze", 25, lengths=True)
+def _squeeze(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
     chosen, known = _axes(node, axes), sizes_of(x, context)
     if chosen is None:
         if any(isinstance(size, str) for size in known):
@@ -62,8 +61,8 @@ def _squeeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = None
     return x
 
 
-@operator("Unsqueeze", 25)
-def _unsqueeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
+@operator("Unsqueeze", 25, lengths=True)
+def _unsqueeze(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
     chosen = _axes(node, axes)
     if chosen is None:
         raise ModelFormatError("expected the axes to add, got none")
@@ -75,8 +74,8 @@ def _unsqueeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = No
     return x
 
 
-@operator("Reshape", 25)
-def _reshape(node: Node, context: Context, x: Tensor, shape: Tensor | None = None) -> Tensor:
+@operator("Reshape", 25, lengths=True)
+def _reshape(node: Node, context: Context, x: Value, shape: Value | None = None) -> Value:
     target = node.attributes.get("shape") if node.version < 5 else shape
     if target is None or isinstance(target, Field):
         raise UnsupportedModelError("its shape is not constant")
@@ -97,7 +96,7 @@ def _reshape_numbers(x: Array, wanted: list[Any]) -> Array:
 
 
 @operator("Flatten", 25)
-def _flatten(node: Node, context: Context, x: Tensor) -> Field:
+def _flatten(node: Node, context: Context, x: Value) -> Field:
     field = as_field(x, context.symbols)
     axis = node.attributes.get("axis", 1)
     axis = axis + field.ndim if axis < 0 else axis
@@ -112,12 +111,12 @@ def _flatten(node: Node, context: Context, x: Tensor) -> Field:
 def _slice(
     node: Node,
     context: Context,
-    x: Tensor,
-    starts: Tensor | None = None,
-    ends: Tensor | None = None,
-    axes: Tensor | None = None,
-    steps: Tensor | None = None,
-) -> Tensor:
+    x: Value,
+    starts: Value | None = None,
+    ends: Value | None = None,
+    axes: Value | None = None,
+    steps: Value | None = None,
+) -> Value:
     said: list[list[int] | None]
     if node.version < 10:
         said = [node.attributes.get(name) for name in ("starts", "ends", "axes")] + [None]
@@ -131,7 +130,7 @@ def _slice(
     return x
 
 
-def _places(value: Tensor) -> list[int]:
+def _places(value: Value) -> list[int]:
     """Return constant integers; "T - 1" is -1, counted from the end, and "T" the end."""
     if not isinstance(value, np.ndarray) or value.dtype != object:
         return integers(value)
@@ -144,7 +143,7 @@ def _places(value: Tensor) -> list[int]:
     return places
 
 
-def _take(x: Tensor, axis: int, part: slice, context: Context) -> Tensor:
+def _take(x: Value, axis: int, part: slice, context: Context) -> Value:
     """Slice a tensor along one axis."""
     if not part.step:
         raise ModelFormatError("expected steps other than 0")
@@ -194,7 +193,7 @@ def _one_step(field: Field, axis: int, step: int, length: int | None, context: C
 
 
 @operator("Gather", 13)
-def _gather(node: Node, context: Context, x: Tensor, indices: Tensor) -> Tensor:
+def _gather(node: Node, context: Context, x: Value, indices: Value) -> Value:
     if isinstance(x, np.ndarray) and isinstance(indices, Field) and is_ids(indices):
         if node.attributes.get("axis", 0) not in (0, -x.ndim):
             raise UnsupportedModelError("expected rows of a table, got another axis")
@@ -228,7 +227,7 @@ def _gathered_step(x: Field, axis: int, step: int, rank: int, context: Context) 
 
 
 def _last_place(
-    indices: Tensor, x: Tensor, axis: int, context: Context
+    indices: Value, x: Value, axis: int, context: Context
 ) -> tuple[int, int, int] | None:
     """Return the axis, the step and the rank of an index `steps - 1` of a variable number."""
     if not isinstance(indices, np.ndarray) or indices.dtype != object or indices.size != 1:
@@ -241,7 +240,7 @@ def _last_place(
 
 
 @operator("Split", 18)
-def _split(node: Node, context: Context, x: Tensor, given: Tensor | None = None) -> list[Tensor]:
+def _split(node: Node, context: Context, x: Value, given: Value | None = None) -> list[Value]:
     axis = normal(node.attributes.get("axis", 0), x.ndim)
     known = sizes_of(x, context)[axis]
     if not isinstance(known, int):
@@ -258,7 +257,7 @@ def _split(node: Node, context: Context, x: Tensor, given: Tensor | None = None)
 
 
 @operator("Concat", 13)
-def _concat(node: Node, context: Context, *values: Tensor) -> Tensor:
+def _concat(node: Node, context: Context, *values: Value) -> Value:
     axis = node.attributes.get("axis", 1 if node.version < 4 else None)
     if axis is None or not values:
         raise ModelFormatError("expected tensors and an axis")
@@ -285,7 +284,7 @@ def _joined(a: Field, b: Field, axis: int, symbols: Symbols) -> Field:
     return Field(kinds, items)
 
 
-def _axes(node: Node, given: Tensor | None) -> list[int] | None:
+def _axes(node: Node, given: Value | None) -> list[int] | None:
     if node.version >= 13:
         return None if given is None else integers(given)
     axes: list[int] | None = node.attributes.get("axes")
@@ -295,21 +294,21 @@ def _axes(node: Node, given: Tensor | None) -> list[int] | None:
 # --- shapes ---------------------------------------------------------------------------------------
 
 
-@operator("Shape", 25)
-def _shape(node: Node, context: Context, x: Tensor) -> Array:
+@operator("Shape", 25, lengths=True)
+def _shape(node: Node, context: Context, x: Value) -> Array:
     part = sizes_of(x, context)[node.attributes.get("start", 0) : node.attributes.get("end", None)]
     whole = all(isinstance(size, int) for size in part)
     return np.array(part, np.int64 if whole else object)
 
 
 @operator("Size", 25)
-def _size(node: Node, context: Context, x: Tensor) -> Array:
+def _size(node: Node, context: Context, x: Value) -> Array:
     whole = product(sizes_of(x, context))
     return np.array(whole, np.int64 if isinstance(whole, int) else object)
 
 
-@operator("Expand", 13)
-def _expand(node: Node, context: Context, x: Tensor, shape: Tensor) -> Tensor:
+@operator("Expand", 13, lengths=True)
+def _expand(node: Node, context: Context, x: Value, shape: Value) -> Value:
     if not isinstance(shape, np.ndarray) or shape.ndim != 1:
         raise UnsupportedModelError("its shape is not constant")
     if isinstance(x, np.ndarray):
@@ -319,10 +318,22 @@ def _expand(node: Node, context: Context, x: Tensor, shape: Tensor) -> Tensor:
     for axis, size in enumerate(shape, start=len(known) - len(shape)):
         if size in (1, known[axis]):
             continue
-        if size not in ("B", context.batch) or field.kinds[axis] != "K":
+        if field.kinds[axis] != "K":
             raise UnsupportedModelError("it repeats values along an axis other than the batch")
-        field = as_kind(field, axis, "B")
+        if size in ("B", context.batch) and "B" not in field.kinds:
+            field = as_kind(field, axis, "B")
+        else:
+            field = _repeat(field, axis, size, context)
     return field
+
+
+def _repeat(field: Field, axis: int, count: Any, context: Context) -> Field:
+    """Repeat the item of a counted axis."""
+    place = field.item_axis(axis)
+    if isinstance(count, str) or count < 1 or field.items.shape[place] != 1:
+        raise UnsupportedModelError("it repeats values along an axis other than the batch")
+    context.symbols.spend(field.items.size * count)
+    return Field(field.kinds, field.items.repeat(count, place))
 
 
 def _repeated(x: Array, shape: tuple[int, ...], context: Context) -> Array:
@@ -331,7 +342,7 @@ def _repeated(x: Array, shape: tuple[int, ...], context: Context) -> Array:
 
 
 @operator("ReduceProd", 18)
-def _size_product(node: Node, context: Context, x: Tensor) -> Tensor:
+def _size_product(node: Node, context: Context, x: Value) -> Value:
     """Return the product of sizes."""
     if not isinstance(x, np.ndarray) or x.ndim != 1 or (x.size != 1 and x.dtype.kind != "i"):
         raise UnsupportedModelError("it multiplies other values than sizes")
@@ -340,14 +351,14 @@ def _size_product(node: Node, context: Context, x: Tensor) -> Tensor:
 
 
 @operator("ConstantOfShape", 25)
-def _constant_of_shape(node: Node, context: Context, shape: Tensor) -> Tensor:
+def _constant_of_shape(node: Node, context: Context, shape: Value) -> Value:
     if not isinstance(shape, np.ndarray) or shape.ndim != 1:
         raise UnsupportedModelError("its shape is not constant")
     value = node.attributes.get("value", np.zeros(1, np.float32)).reshape(())
     return _of_shape(value, shape.tolist(), context)
 
 
-def _of_shape(array: Array, wanted: list[int | str], context: Context) -> Tensor:
+def _of_shape(array: Array, wanted: list[int | str], context: Context) -> Value:
     """Return an array in a shape with variable sizes: B is that of the sequences."""
     counted = tuple(1 if isinstance(size, str) else int(size) for size in wanted)
     array = _repeated(array, np.broadcast_shapes(array.shape, counted), context)

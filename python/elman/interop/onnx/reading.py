@@ -16,11 +16,11 @@ from elman.errors import (
 )
 from elman.interop.onnx import activations, arithmetic, axes, lengths  # noqa: F401 - they register the operators
 from elman.interop.onnx.assembling import OnnxModel, Reading, assemble
-from elman.interop.onnx.fields import OPERATORS, Context, as_field
+from elman.interop.onnx.fields import OF_LENGTHS, OPERATORS, Context, as_field, of_lengths
 from elman.interop.onnx.recurrent import NEWEST, RnnNodes
 from elman.interop.onnx.sorting import check_orders
 from elman.interop.onnx.unrolled import roll_up
-from elman.interop.onnx.values import Field, Hidden, Lengths, Symbols, leaves_of, objects
+from elman.interop.onnx.values import Field, Hidden, Symbols, as_array, leaves_of, objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,7 +194,7 @@ class _GraphReader:
         values: dict[str, Value] = {}
         for name, about in self._graph.inputs.items():
             if about.is_integer:
-                values[name] = Lengths(name)
+                values[name] = Field(("B",), as_array(self._symbols.length(name)))
         for name, kinds in self._meaning.states.items():
             values[name] = self._state(name, kinds)
         size = x["F"] or 0
@@ -262,6 +262,8 @@ class _GraphReader:
         """Return the network that computes the outputs."""
         check_orders(self._graph, self._values)
         fields = [as_field(self._values[name], self._symbols) for name in self._graph.outputs]
+        if any(map(of_lengths, fields)):
+            raise UnsupportedModelError(OF_LENGTHS)
         halves = self._recurrent.halves
         mask = None
         names: dict[Vector, str] = {}

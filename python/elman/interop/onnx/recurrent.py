@@ -16,7 +16,7 @@ from elman.interop.onnx.values import (
     Fixed,
     Function,
     Given,
-    Lengths,
+    Length,
     decimal,
     objects,
 )
@@ -201,8 +201,9 @@ class RnnNodes:
         return self._outputs(first, batch, attributes, context)
 
     def _note_lengths(self, lengths: Value | None, context: Context) -> None:
-        if isinstance(lengths, Lengths) and lengths.name and lengths == Lengths(lengths.name):
-            self.lengths.add(lengths.name)
+        own = lengths.vector if isinstance(lengths, Field) and lengths.kinds == ("B",) else None
+        if isinstance(own, Length) and own.is_plain:
+            self.lengths.add(own.name)
         elif lengths is None or (
             isinstance(lengths, np.ndarray)
             and context.steps is not None

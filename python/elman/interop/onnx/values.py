@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 When = Literal["each", "first", "last", "end"]
 _MAX_ADDENDS = 8  # of one sum: products and biases
 ONE = "the identity"  # name of the matrix of a sum
-_OF_IDS = "it computes with the integers of x"
+OF_IDS = "it computes with the integers of x"
 TOO_DEEP = "it is nested too deeply for layers and a readout"
 MAX_DEPTH = 64  # of the expression around a layer's output: scaling, activation, readout
 
@@ -81,9 +81,10 @@ class Input(Vector):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Id(Vector):
-    """An integer of x, the index of a row of a table, at a step; None: at every step."""
+    """An integer of x, the index of a row of a table, plus `add`."""
 
-    step: int | None
+    step: int | None  # None: at every step
+    add: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -142,13 +143,6 @@ class Shifted(Vector):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Unused(Vector):
-    """What nothing may be computed from."""
-
-    of: Vector
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class Magnitude(Vector):
     """The absolute values of a vector."""
 
@@ -188,18 +182,22 @@ class Hidden(Vector):
     when: When
 
 
-class Lengths(NamedTuple):
-    """Integers made of the lengths of the sequences, an input of the graph: rows + length + add.
+@dataclass(frozen=True, eq=False, slots=True)
+class Length(Vector):
+    """An integer made of a sequence's length, an input of the graph: rows + length + add.
 
     `rows` is "" for 0, "B" for the number of the sequence and "BT" for that times the steps;
     without a name also "sorted" for the order of the sequences by length and "unsorted" back.
     """
 
-    name: str  # "" if the lengths are not in it
-    add: int = 0
-    rows: str = ""
-    axes: tuple[int | str, ...] = ("B",)
-    pairs: bool = False  # whether each is a pair, of the number of the sequence and the step
+    name: str  # "" if the length is not in it
+    rows: str
+    add: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the length itself."""
+        return bool(self.name) and not self.rows and not self.add
 
 
 class Field(NamedTuple):
@@ -253,7 +251,7 @@ class Field(NamedTuple):
         return Field((*self.kinds[:axis], "K", *self.kinds[axis:]), items)
 
 
-Value = np.ndarray | Field | Lengths
+Value = np.ndarray | Field
 
 
 def objects(values: Iterable[Vector], shape: tuple[int, ...]) -> NDArray[np.object_]:
@@ -357,9 +355,21 @@ class Symbols:
         """Return the features of x at one step, or at every step."""
         return self._make(Input, size, (), step, one_hot)
 
-    def id(self, step: int | None) -> Vector:
-        """Return the integer of x at one step, or at every step."""
-        return self._make(Id, 1, (), step)
+    def id(self, step: int | None, add: int = 0) -> Vector:
+        """Return the integer of x at one step, or at every step, plus a number."""
+        return self._make(Id, 1, (), step, add)
+
+    def length(self, name: str, rows: str = "", add: int = 0) -> Length:
+        """Return an integer made of a sequence's length."""
+        return self._make(Length, 1, (), name, rows, add)  # type: ignore[return-value]
+
+    def moved(self, integer: Vector, by: int) -> Vector:
+        """Return an integer plus a number."""
+        if isinstance(integer, Length):
+            return self.length(integer.name, integer.rows, integer.add + by)
+        if isinstance(integer, Id):
+            return self.id(integer.step, integer.add + by)
+        raise UnsupportedModelError(OF_IDS)
 
     def given(self, size: int, name: str, row: int | None, start: int = 0) -> Vector:
         """Return a part of a state that is an input."""
@@ -440,7 +450,7 @@ class Symbols:
         if isinstance(b, Fixed):
             return self._make(Shifted, a.size, (a,), b.weight)
         if isinstance(a, Id) or isinstance(b, Id):
-            raise UnsupportedModelError(_OF_IDS)
+            raise UnsupportedModelError(OF_IDS)
         a, b = (v if isinstance(v, Affine) else self._unchanged(v) for v in (a, b))
         return self.add(a, b)
 
@@ -469,7 +479,7 @@ class Symbols:
         if not isinstance(b, Fixed):
             raise UnsupportedModelError("it multiplies by a value that is not constant")
         if isinstance(a, Id):
-            raise UnsupportedModelError(_OF_IDS)
+            raise UnsupportedModelError(OF_IDS)
         return self._make(Scaled, a.size, (a,), b.weight)
 
     def scale(self, vector: Vector, factor: float) -> Vector | None:
@@ -495,10 +505,6 @@ class Symbols:
     def magnitude(self, vector: Vector) -> Vector:
         """Return the absolute values of a vector."""
         return self._make(Magnitude, vector.size, (vector,))
-
-    def unused(self, vector: Vector) -> Vector:
-        """Return what nothing may be computed from."""
-        return self._make(Unused, vector.size, (), vector)
 
     def picked(self, steps: tuple[Vector, ...]) -> Vector:
         """Return what each sequence has at its last step."""
