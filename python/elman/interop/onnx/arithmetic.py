@@ -78,15 +78,11 @@ def _moved(a: Array, b: Array, sign: int) -> Array:
     size, number = a.reshape(-1)[0], b.reshape(-1)[0]
     if sign == 1 and not isinstance(size, str):
         size, number = number, size
-    if isinstance(size, str) and size.isalpha() and not isinstance(number, str):
-        size = f"{size}{sign * int(number):+d}" if number else size
-    elif (
-        isinstance(size, str) and not isinstance(number, str) and offset(size, size[0]) is not None
-    ):
-        moved = (offset(size, size[0]) or 0) + sign * int(number)
-        size = f"{size[0]}{moved:+d}" if moved else size[0]
-    else:
+    known = offset(size, size[0]) if isinstance(size, str) else None
+    if known is None or isinstance(number, str):
         raise UnsupportedModelError("it computes with a variable size")
+    by = known + sign * int(number)
+    size = f"{size[0]}{by:+d}" if by else size[0]
     return np.full(np.broadcast_shapes(a.shape, b.shape), size, object)
 
 

@@ -31,7 +31,7 @@ from elman.interop.onnx.values import Field, Value, as_array, objects
 if TYPE_CHECKING:
     from elman._typing import Array
     from elman.interop.onnx.graph import Node
-    from elman.interop.onnx.values import Symbols
+    from elman.interop.onnx.values import Symbols, When
 
 
 _LARGE = 2**31 - 1  # exporters write this or more for "to the end"
@@ -117,30 +117,33 @@ def _slice(
     axes: Value | None = None,
     steps: Value | None = None,
 ) -> Value:
-    said: list[list[int] | None]
     if node.version < 10:
-        said = [node.attributes.get(name) for name in ("starts", "ends", "axes")] + [None]
+        given = [node.attributes.get(name) for name in ("starts", "ends", "axes")] + [None]
     else:
-        said = [None if a is None else _places(a) for a in (starts, ends, axes, steps)]
-    first, last = said[0] or [], said[1] or []
-    places = list(range(len(first))) if said[2] is None else said[2]
-    strides = [1] * len(first) if said[3] is None else said[3]
-    for start, end, axis, step in zip(first, last, places, strides, strict=True):
-        x = _take(x, normal(axis, x.ndim), slice(start, end, step), context)
+        given = [None if a is None else _places(a) for a in (starts, ends, axes, steps)]
+    first, last = given[0] or [], given[1] or []
+    chosen = list(range(len(first))) if given[2] is None else given[2]
+    strides = [1] * len(first) if given[3] is None else given[3]
+    for start, end, axis, step in zip(first, last, chosen, strides, strict=True):
+        axis = normal(axis, x.ndim)
+        x = _take(x, axis, slice(_at(start, x, axis), _at(end, x, axis), step), context)
     return x
 
 
-def _places(value: Value) -> list[int]:
-    """Return constant integers; "T - 1" is -1, counted from the end, and "T" the end."""
-    if not isinstance(value, np.ndarray) or value.dtype != object:
-        return integers(value)
-    places = []
-    for size in value.ravel().tolist():
-        found = size if isinstance(size, int) else offset(size, "T")
-        if found is None:
-            raise UnsupportedModelError("its places are not constant")
-        places.append(_LARGE if isinstance(size, str) and found == 0 else found)
-    return places
+def _places(value: Value) -> list[Any]:
+    """Return constant integers, or variable sizes such as "T-1"."""
+    sizes = isinstance(value, np.ndarray) and value.dtype == object
+    return value.ravel().tolist() if sizes else integers(value)  # type: ignore[union-attr]
+
+
+def _at(place: int | str, x: Value, axis: int) -> int:
+    """Return a place along an axis: "T-1" is -1, counted from the end, "T" and more are the end."""
+    if not isinstance(place, str):
+        return place
+    found = offset(place, "T") if isinstance(x, Field) and x.kinds[axis] == "T" else None
+    if found is None:
+        raise UnsupportedModelError("its places are not constant")
+    return found if found < 0 else _LARGE
 
 
 def _take(x: Value, axis: int, part: slice, context: Context) -> Value:
@@ -150,28 +153,20 @@ def _take(x: Value, axis: int, part: slice, context: Context) -> Value:
     if isinstance(x, np.ndarray):
         result: Array = x[(slice(None),) * axis + (part,)]
         return result
-    field, kind = x, x.kinds[axis]
+    kind = x.kinds[axis]
     if kind == "K":
-        index = [slice(None)] * field.items.ndim
-        index[field.item_axis(axis)] = part
-        return Field(field.kinds, field.items[tuple(index)])
-    known = sizes(field, context)[axis]
-    length = known if isinstance(known, int) else None
-    if length is not None:
-        start, stop, step = part.indices(length)
-        if step == 1 and (start, stop) == (0, length):
-            return field
-        if kind == "F" and step == 1 and start < stop:
-            return field.map(lambda item: context.symbols.features(item, start, stop))
-        if kind == "T" and length > 1 and abs(stop - start) == 1:
-            return _one_step(field, axis, start, length, context)
-    elif part.step == 1 and part.stop >= _LARGE:
-        if part.start == 0:
-            return field
-        if part.start == -1 and kind == "T":
-            return _one_step(field, axis, -1, None, context)
-    elif part.step == 1 and kind == "T" and (part.start, part.stop) == (0, 1):
-        return _one_step(field, axis, 0, None, context)
+        index = [slice(None)] * x.items.ndim
+        index[x.item_axis(axis)] = part
+        return Field(x.kinds, x.items[tuple(index)])
+    known = sizes(x, context)[axis]
+    length = known if isinstance(known, int) else _LARGE
+    start, stop, step = part.indices(length)
+    if step == 1 and (start, stop) == (0, length):
+        return x
+    if kind == "F" and step == 1 and start < stop:
+        return x.map(lambda item: context.symbols.features(item, start, stop))
+    if kind == "T" and abs(stop - start) == 1:
+        return _one_step(x, axis, start if part.start >= 0 else start - length, context)
     raise UnsupportedModelError(
         f"it takes a part of {_MEANINGS.get(kind, 'merged axes')}, which elman cannot express"
     )
@@ -180,16 +175,14 @@ def _take(x: Value, axis: int, part: slice, context: Context) -> Value:
 _MEANINGS = {"T": "the steps", "B": "the sequences of a batch", "F": "the features"}
 
 
-def _one_step(field: Field, axis: int, step: int, length: int | None, context: Context) -> Field:
+def _one_step(field: Field, axis: int, step: int, context: Context) -> Field:
     """Return the first or the last step as a counted axis."""
-    if step in (-1, None if length is None else length - 1):
-        last = field.map(lambda item: context.symbols.at(item, "last"))
-    elif step == 0:
-        last = field.map(lambda item: context.symbols.at(item, "first"))
-    else:
+    length = _LARGE if context.steps is None else context.steps
+    if step not in (0, -length, -1, length - 1):
         raise UnsupportedModelError(f"it takes step {step}, neither the first nor the last")
-    kinds = (*field.kinds[:axis], "K", *field.kinds[axis + 1 :])
-    return Field(kinds, np.expand_dims(last.items, last.item_axis(axis)))
+    when: When = "last" if step in (-1, length - 1) else "first"
+    taken = field.map(lambda item: context.symbols.at(item, when))
+    return Field(taken.kinds[:axis] + taken.kinds[axis + 1 :], taken.items).expand(axis)
 
 
 @operator("Gather", 13)
@@ -198,45 +191,28 @@ def _gather(node: Node, context: Context, x: Value, indices: Value) -> Value:
         if node.attributes.get("axis", 0) not in (0, -x.ndim):
             raise UnsupportedModelError("expected rows of a table, got another axis")
         return table_rows(x, indices, context)
-    if (place := _last_place(indices, x, node.attributes.get("axis", 0), context)) is not None:
-        return _gathered_step(x, *place, context)  # type: ignore[arg-type]
+    axis = normal(node.attributes.get("axis", 0), x.ndim or 1)
+    if isinstance(indices, np.ndarray) and indices.dtype == object and indices.size == 1:
+        place = _at(indices.reshape(-1)[0], x, axis)
+        indices = np.full(indices.shape, place)
     if not isinstance(indices, np.ndarray) or indices.dtype.kind != "i":
         raise UnsupportedModelError("its indices are not constant integers")
-    axis = node.attributes.get("axis", 0)
     context.symbols.spend(indices.size)
     if isinstance(x, np.ndarray):
         if x.ndim and x.size:
             context.symbols.spend(numbers=indices.size * (x.size // x.shape[axis]))
         return as_array(np.take(x, indices, axis), x.dtype)
-    axis = normal(axis, x.ndim)
     kind = x.kinds[axis]
     if kind == "K" and indices.ndim <= 1:
         items = as_array(np.take(x.items, indices, x.item_axis(axis)))
         context.symbols.spend(items.size)
         return Field(x.kinds[:axis] + ("K",) * indices.ndim + x.kinds[axis + 1 :], items)
     if kind == "T" and indices.size == 1 and indices.ndim <= 1:
-        return _gathered_step(x, axis, int(indices.item()), indices.ndim, context)
+        taken = _one_step(x, axis, int(indices.item()), context)
+        return taken if indices.ndim else uniform(taken, axis)
     raise UnsupportedModelError(
         f"it selects from {_MEANINGS.get(kind, 'merged axes')}, which elman cannot express"
     )
-
-
-def _gathered_step(x: Field, axis: int, step: int, rank: int, context: Context) -> Field:
-    taken = _one_step(x, axis, step, context.steps, context)
-    return taken if rank else uniform(taken, axis)
-
-
-def _last_place(
-    indices: Value, x: Value, axis: int, context: Context
-) -> tuple[int, int, int] | None:
-    """Return the axis, the step and the rank of an index `steps - 1` of a variable number."""
-    if not isinstance(indices, np.ndarray) or indices.dtype != object or indices.size != 1:
-        return None
-    axis = normal(axis, x.ndim)
-    if isinstance(x, np.ndarray) or x.kinds[axis] != "T" or indices.ndim > 1:
-        return None
-    step = offset(indices.reshape(-1)[0], "T")
-    return None if step is None or step >= 0 else (axis, step, indices.ndim)
 
 
 @operator("Split", 18)
@@ -336,11 +312,6 @@ def _repeat(field: Field, axis: int, count: Any, context: Context) -> Field:
     return Field(field.kinds, field.items.repeat(count, place))
 
 
-def _repeated(x: Array, shape: tuple[int, ...], context: Context) -> Array:
-    context.symbols.spend(numbers=math.prod(shape))
-    return np.broadcast_to(x, shape)
-
-
 @operator("ReduceProd", 18)
 def _size_product(node: Node, context: Context, x: Value) -> Value:
     """Return the product of sizes."""
@@ -361,7 +332,9 @@ def _constant_of_shape(node: Node, context: Context, shape: Value) -> Value:
 def _of_shape(array: Array, wanted: list[int | str], context: Context) -> Value:
     """Return an array in a shape with variable sizes: B is that of the sequences."""
     counted = tuple(1 if isinstance(size, str) else int(size) for size in wanted)
-    array = _repeated(array, np.broadcast_shapes(array.shape, counted), context)
+    shape = np.broadcast_shapes(array.shape, counted)
+    context.symbols.spend(numbers=math.prod(shape))
+    array = np.broadcast_to(array, shape)
     if array.dtype.kind != "f" or "B" not in wanted[:-1]:
         return array
     field = as_field(array, context.symbols)

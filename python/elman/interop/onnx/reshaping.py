@@ -105,9 +105,9 @@ def _apply(field: Field, step: _Step, wanted: list[Any], symbols: Symbols) -> Fi
     kinds, items = field.kinds, field.items
     place = field.item_axis(axis)
     if what == "drop":
-        return Field(kinds[:axis] + kinds[axis + 1 :], items.squeeze(place))
+        return field.squeeze(axis)
     if what == "add":
-        return Field((*kinds[:axis], "K", *kinds[axis:]), np.expand_dims(items, place))
+        return field.expand(axis)
     if what == "join":
         moved = np.moveaxis(items, place, -1)
         symbols.spend(items.size)
