@@ -328,6 +328,17 @@ def test_names_that_are_no_utf_8_are_refused(proto, name):
         elman.from_onnx(data)
 
 
+@pytest.mark.parametrize("name", [b"Squeeze", b"left", b"inner", b"axes"])
+def test_names_in_branches_that_are_no_utf_8_are_refused(name):
+    nodes = [helper.make_node("Squeeze", ["Y", "axes"], ["left"], name="inner")]
+    axes = onnx.numpy_helper.from_array(np.array([1]), "axes")
+    body = helper.make_graph(nodes, "body", [], [value("left", None)], [axes])
+    proto = with_node("If", then_branch=body, else_branch=body)
+    data = proto.SerializeToString().replace(name, b"\xff" * len(name))
+    with pytest.raises(ModelFormatError, match=r"expected .*UTF-8, got b'\\xff"):
+        elman.from_onnx(data)
+
+
 def test_a_model_cut_anywhere_is_refused_or_whole(proto):
     data = proto.SerializeToString()
     for length in range(len(data)):
