@@ -8,9 +8,13 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from elman.activation import TABLE
 from elman.errors import UnsupportedModelError
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
+from elman.interop.onnx.activations import FUNCTIONS
+from elman.interop.onnx.values import decimal
+from elman.reference.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,46 +189,20 @@ def _evaluate(
         return name, list(ReferenceEvaluator(model, new_ops=[_rnn()]).run(wanted, inputs))
 
 
-# The activations of ONNX's RNN, with alpha and beta.
-_FUNCTIONS: dict[str, Callable[[Array, float, float], Array]] = {
-    "tanh": lambda z, alpha, beta: np.tanh(z),
-    "sigmoid": lambda z, alpha, beta: 1 / (1 + np.exp(-z)),
-    "relu": lambda z, alpha, beta: np.maximum(z, 0),
-    "affine": lambda z, alpha, beta: alpha * z + beta,
-    "leakyrelu": lambda z, alpha, beta: np.where(z < 0, alpha * z, z),
-    "thresholdedrelu": lambda z, alpha, beta: np.where(z > alpha, z, 0),
-    "scaledtanh": lambda z, alpha, beta: alpha * np.tanh(beta * z),
-    "hardsigmoid": lambda z, alpha, beta: np.clip(alpha * z + beta, 0, 1),
-    "elu": lambda z, alpha, beta: np.where(z < 0, alpha * np.expm1(z), z),
-    "softsign": lambda z, alpha, beta: z / (1 + np.abs(z)),
-    "softplus": lambda z, alpha, beta: np.logaddexp(0, z),
-}
-_NUMBERS = {  # alpha and beta where the node has none
-    "leakyrelu": (0.01, 0.0),
-    "thresholdedrelu": (1.0, 0.0),
-    "hardsigmoid": (0.2, 0.5),
-    "elu": (1.0, 0.0),
-}
-
-
-def _decimal(number: float) -> float:
-    """Return the decimal that a float32 attribute stands for, as `from_onnx` reads it."""
-    return float(str(np.float32(number)))
-
-
 def _rnn() -> type:
     """Return onnx's own RNN with all activations and with clip, of which it has two and none."""
     from onnx.reference.ops.op_rnn import RNN_14
 
     class RNN(RNN_14):  # type: ignore[misc]
         def choose_act(self, name: str, alpha: Any, beta: Any) -> Callable[[Array], Array]:
-            usual = _NUMBERS.get(name.lower(), (1.0, 0.0))
-            a, b = (
-                u if n is None else _decimal(n) for n, u in zip((alpha, beta), usual, strict=True)
-            )
-            function = _FUNCTIONS[name.lower()]
-            clip = None if self.clip is None else _decimal(self.clip)
-            return lambda z: function(z if clip is None else np.clip(z, -clip, clip), a, b)
+            ours = next(f for theirs, f in FUNCTIONS.items() if theirs.lower() == name.lower())
+            given = {"alpha": alpha, "beta": beta}
+            numbers = {
+                key: usual if given[key] is None else decimal(np.float32(given[key]))
+                for key, usual in TABLE[ours].numbers.items()
+            }
+            clip = np.inf if self.clip is None else decimal(np.float32(self.clip))
+            return lambda z: ACTIVATIONS[ours](np.clip(z, -clip, clip), **numbers)
 
     return RNN
 
