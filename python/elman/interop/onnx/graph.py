@@ -74,6 +74,20 @@ class Graph(NamedTuple):
     outputs: list[str]
     metadata: dict[str, str]  # user metadata
 
+    @property
+    def is_unrolled(self) -> bool:
+        """Whether no node is recurrent by itself."""
+        return not any(node.operator == "RNN" for node in self.nodes)
+
+
+class Meaning(NamedTuple):
+    """An interpretation of the inputs of a graph."""
+
+    x: str
+    x_kinds: str  # of the axes of x
+    ids: bool  # whether x has integers, for which the network reads vectors
+    states: dict[str, str]  # inputs that are states, and the kinds of their axes
+
 
 def read_graph(model: Proto) -> Graph:
     """Return the graph of a model that has all its data."""

@@ -17,6 +17,7 @@ from elman.errors import (
 from elman.interop.onnx import activations, arithmetic, axes, lengths  # noqa: F401 - they register the operators
 from elman.interop.onnx.assembling import OnnxModel, Reading, assemble
 from elman.interop.onnx.fields import OF_LENGTHS, OPERATORS, Context, as_field, of_lengths
+from elman.interop.onnx.graph import Graph, Meaning, Node, Tensor
 from elman.interop.onnx.recurrent import NEWEST, RnnNodes
 from elman.interop.onnx.sorting import check_orders
 from elman.interop.onnx.unrolled import roll_up
@@ -25,7 +26,6 @@ from elman.interop.onnx.values import Field, Hidden, Symbols, as_array, leaves_o
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from elman.interop.onnx.graph import Graph, Node, Tensor
     from elman.interop.onnx.values import Value, Vector
 
 _REASONS = {
@@ -36,14 +36,6 @@ _ORDERS = {1: ["T"], 2: ["TF", "BT", "TB"], 3: ["TBF", "BTF"]}  # of the axes of
 _ID_ORDERS = {1: ["T"], 2: ["BT", "TB"]}  # of the axes of an x of integers
 _MAX_INPUTS = 64  # x, and a state for each layer and direction
 _STATE_ORDERS = {2: ["BF", "KF"], 3: ["KBF", "BKF"]}  # of the axes of a state
-
-
-class _Meaning(NamedTuple):
-    """An interpretation of the inputs of a graph."""
-
-    x: str
-    x_kinds: str
-    states: dict[str, str]  # the kinds of their axes
 
 
 class _Failure(NamedTuple):
@@ -86,7 +78,7 @@ def _refuse_unknown(nodes: list[Node]) -> None:
             )
 
 
-def _meanings(graph: Graph) -> Iterator[_Meaning]:
+def _meanings(graph: Graph) -> Iterator[Meaning]:
     """Yield every choice of x among the inputs, and of the order of axes."""
     used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
     inputs = {n: about for n, about in graph.inputs.items() if about.is_float and n in used}
@@ -104,7 +96,7 @@ def _meanings(graph: Graph) -> Iterator[_Meaning]:
                     break
                 if all(rank in _STATE_ORDERS for rank in ranks.values()):
                     states = {name: _STATE_ORDERS[rank][choice] for name, rank in ranks.items()}
-                    yield _Meaning(x, kinds, states)
+                    yield Meaning(x, kinds, about.is_integer, states)
 
 
 def _is_free(about: Tensor) -> bool:
@@ -112,7 +104,7 @@ def _is_free(about: Tensor) -> bool:
     return about.sizes is not None and None in about.sizes
 
 
-def _read_as(graph: Graph, meaning: _Meaning, rows: bool) -> Reading | _Failure:
+def _read_as(graph: Graph, meaning: Meaning, rows: bool) -> Reading | _Failure:
     """Read the graph with one meaning of its inputs; on failure return the progress made."""
     progress = 0
     try:
@@ -134,10 +126,10 @@ def _numbers(value: Value) -> Value:
 
 
 class _GraphReader:
-    def __init__(self, graph: Graph, meaning: _Meaning, rows: bool) -> None:
+    def __init__(self, graph: Graph, meaning: Meaning, rows: bool) -> None:
         self._graph = graph
         self._meaning = meaning
-        self._unrolled = not any(node.operator == "RNN" for node in graph.nodes)
+        self._unrolled = graph.is_unrolled
         self._symbols = Symbols(
             items=64 * len(graph.nodes) + 2**16,
             numbers=4 * sum(array.size for array in graph.constants.values()) + 2**22,
@@ -156,7 +148,7 @@ class _GraphReader:
         about = self._graph.inputs[self._meaning.x]
         kinds = self._meaning.x_kinds
         sizes = dict(zip(kinds, about.sizes or [None] * len(kinds), strict=True))
-        if "F" not in sizes or about.is_integer:
+        if "F" not in sizes or self._meaning.ids:
             sizes["F"] = 1
         if sizes["F"] is None:
             sizes["F"] = self._features_of_first_layer()
@@ -207,7 +199,7 @@ class _GraphReader:
         return values | {self._meaning.x: Field(tuple(kinds), items)}
 
     def _x(self, size: int, step: int | None) -> Vector:
-        if self._graph.inputs[self._meaning.x].is_integer:
+        if self._meaning.ids:
             return self._symbols.id(step)
         return self._symbols.input(size, step)
 
@@ -289,24 +281,16 @@ class _GraphReader:
             for vector in field.flat
             for leaf in leaves_of(vector)
         )
-        about = self._graph.inputs[self._meaning.x]
-        defaults = self._graph.defaults.keys() & self._meaning.states.keys()
         model = OnnxModel(
-            halves=halves,
+            self._graph,
+            self._meaning,
+            self._context,
+            halves,
             outputs=dict(zip(self._graph.outputs, fields, strict=True)),
-            x=self._meaning.x,
-            x_kinds=self._meaning.x_kinds,
-            ids=about.is_integer,
-            states=self._meaning.states,
-            defaults={n: a for n, a in self._graph.constants.items() if n in defaults},
             lengths=next(iter(said)) or (counted[0] if ends and counted else None),
             padded=said != {None},
-            unrolled=self._unrolled,
-            metadata=self._graph.metadata,
-            names=names,
-            tables=self._context.tables,
-            rounds=self._context.rounds,
             mask=mask,
+            names=names,
         )
         try:
             return assemble(model, self._symbols)

@@ -81,7 +81,7 @@ def _tapped(
         return _states(nodes[tap], found[tap])
     values = found[tap]
     sizes = [n for n in values.shape[:-1] if n > 1]
-    kinds = "TB" if "TB" in reading.model.x_kinds else "BT"
+    kinds = "TB" if "TB" in reading.model.inputs.x_kinds else "BT"
     orders = {"BT": [n for n in (B, T) if n > 1], "TB": [n for n in (T, B) if n > 1]}
     for kind in (kinds, kinds[::-1]):
         if sizes == orders[kind]:
@@ -94,7 +94,7 @@ def _half_precision(model: Any, reading: Reading) -> str | None:
     """Return the type of 16 bits in which a graph computes or stores values."""
     kinds = {
         onnx.TensorProto.DataType.Name(i.data_type).lower() for i in model.graph.initializer
-    } | {name.lower() for name in reading.model.rounds}
+    } | {name.lower() for name in reading.model.context.rounds}
     return next((kind for kind in ("bfloat16", "float16") if kind in kinds), None)
 
 
@@ -130,18 +130,18 @@ def _inputs(model: Any, reading: Reading, x: Array) -> tuple[dict[str, Array], A
     B, T = x.shape[:2]
     given = {}
     for name in {i.name for i in model.graph.input} - {i.name for i in model.graph.initializer}:
-        if name == about.x:
+        if name == about.inputs.x:
             array = x
-            if about.ids:
+            if about.inputs.ids:
                 array, used = _ids(model, reading, x)
-            letters = [letter for letter in "BTF" if letter in about.x_kinds]
+            letters = [letter for letter in "BTF" if letter in about.inputs.x_kinds]
             array = array.reshape([{"B": B, "T": T, "F": -1}[letter] for letter in letters])
-            array = array.transpose([letters.index(letter) for letter in about.x_kinds])
+            array = array.transpose([letters.index(letter) for letter in about.inputs.x_kinds])
             given[name] = array.astype(_numpy(_about(model, name)))
         elif name == about.lengths:
             given[name] = np.full(B, T, _numpy(_about(model, name)))
-        elif name in about.states:
-            axes = zip(about.states[name], _about(model, name).shape.dim, strict=True)
+        elif name in about.inputs.states:
+            axes = zip(about.inputs.states[name], _about(model, name).shape.dim, strict=True)
             sizes = [B if k == "B" else d.dim_value or 1 for k, d in axes]
             given[name] = np.zeros(sizes, _numpy(_about(model, name)))
     return given, used
@@ -153,7 +153,7 @@ def _numpy(about: Any) -> Any:
 
 def _ids(model: Any, reading: Reading, x: Array) -> tuple[Array, Array]:
     """Return the indices that an embedding reads, and the inputs of these indices."""
-    tables = reading.model.tables
+    tables = reading.model.context.tables
     if not tables:
         ids = x.argmax(axis=-1)
         return ids, np.eye(x.shape[-1], dtype=x.dtype)[ids]
