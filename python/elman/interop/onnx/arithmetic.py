@@ -13,15 +13,14 @@ from elman.errors import UnsupportedModelError
 from elman.interop.onnx.fields import (
     OPERATORS,
     Context,
+    aligned,
     as_field,
-    as_kind,
     binary,
     integers,
     moved,
     normal,
     offset,
     operator,
-    padded,
     settled,
     sizes_of,
 )
@@ -30,7 +29,6 @@ from elman.interop.onnx.values import (
     OF_IDS,
     Compared,
     Field,
-    Fixed,
     Id,
     Input,
     Length,
@@ -230,34 +228,12 @@ def _where(node: Node, context: Context, condition: Value, a: Value, b: Value) -
 
 def _chosen(condition: Field, a: Value, b: Value, context: Context) -> Field:
     """Choose between values vector by vector."""
-    symbols = context.symbols
-    fields = [settled(as_field(value, symbols)) for value in (condition, a, b)]
-    size = max(field.vector.size for field in fields)
-    rank = max(field.ndim for field in fields)
-    fields = [_constants_as(padded(field, rank), fields, context) for field in fields]
-    fields[0] = fields[0].map(lambda item: symbols.repeated(item, size))
-    if len({field.kinds for field in fields}) > 1:
-        raise UnsupportedModelError("its condition and its values have different axes")
-    shape = np.broadcast_shapes(*(field.items.shape for field in fields))
-    context.symbols.spend(math.prod(shape))
-    items = [np.broadcast_to(field.items, shape).ravel() for field in fields]
-    found = [symbols.chosen(*three) for three in zip(*items, strict=True)]
-    return Field(fields[0].kinds, objects(found, shape))
-
-
-def _constants_as(field: Field, others: list[Field], context: Context) -> Field:
-    """Return constants with the axes and the size of other tensors."""
-    model = max(others, key=lambda other: (other.ndim, "B" in other.kinds))
-    size = max(other.vector.size for other in others)
-    if all(isinstance(item, Fixed) for item in field.flat):
-        for axis, kind in enumerate(model.kinds):
-            if field.kinds[axis] == "K" != kind and kind != "F":
-                field = as_kind(field, axis, kind)
-        if field.vector.size == 1 < size:
-            field = field.map(
-                lambda item: context.symbols.fixed(np.repeat(item.weight.array, size))  # type: ignore[attr-defined]
-            )
-    return field
+    left, right, _ = aligned(as_field(a, context.symbols), as_field(b, context.symbols))
+    condition, left, _ = aligned(condition, left)
+    left, right, kinds = aligned(left, right)
+    three = np.broadcast(condition.items, left.items, right.items)
+    context.symbols.spend(three.size)
+    return Field(kinds, objects((context.symbols.chosen(*one) for one in three), three.shape))
 
 
 @operator("Not", 1)

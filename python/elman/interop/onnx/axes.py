@@ -20,7 +20,6 @@ from elman.interop.onnx.fields import (
     operator,
     padded,
     part_sizes,
-    sizes,
     sizes_of,
     uniform,
 )
@@ -84,7 +83,7 @@ def _reshape(node: Node, context: Context, x: Value, shape: Value | None = None)
         return _reshape_numbers(x, wanted)
     if node.attributes.get("allowzero", 0) and 0 in wanted:
         raise UnsupportedModelError("a size of 0 is not supported")
-    known = sizes(x, context)
+    known = sizes_of(x, context)
     wanted = [known[i] if size == 0 and i < len(known) else size for i, size in enumerate(wanted)]
     return reshape(x, part_sizes(x, context), wanted, context.symbols)
 
@@ -158,7 +157,7 @@ def _take(x: Value, axis: int, part: slice, context: Context) -> Value:
         index = [slice(None)] * x.items.ndim
         index[x.item_axis(axis)] = part
         return Field(x.kinds, x.items[tuple(index)])
-    known = sizes(x, context)[axis]
+    known = sizes_of(x, context)[axis]
     length = known if isinstance(known, int) else _LARGE
     start, stop, step = part.indices(length)
     if step == 1 and (start, stop) == (0, length):
@@ -273,14 +272,12 @@ def _axes(node: Node, given: Value | None) -> list[int] | None:
 @operator("Shape", 25, lengths=True)
 def _shape(node: Node, context: Context, x: Value) -> Array:
     part = sizes_of(x, context)[node.attributes.get("start", 0) : node.attributes.get("end", None)]
-    whole = all(isinstance(size, int) for size in part)
-    return np.array(part, np.int64 if whole else object)
+    return np.array(part, object)
 
 
 @operator("Size", 25)
 def _size(node: Node, context: Context, x: Value) -> Array:
-    whole = product(sizes_of(x, context))
-    return np.array(whole, np.int64 if isinstance(whole, int) else object)
+    return np.array(product(sizes_of(x, context)), object)
 
 
 @operator("Expand", 13, lengths=True)
@@ -290,7 +287,7 @@ def _expand(node: Node, context: Context, x: Value, shape: Value) -> Value:
     if isinstance(x, np.ndarray):
         return _of_shape(x, shape.tolist(), context)
     field = padded(x, max(len(shape), x.ndim))
-    known = sizes(field, context)
+    known = sizes_of(field, context)
     for axis, size in enumerate(shape, start=len(known) - len(shape)):
         if size in (1, known[axis]):
             continue

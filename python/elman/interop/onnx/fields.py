@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop.onnx.reshaping import product
+from elman.interop.onnx.reshaping import product, shown
 from elman.interop.onnx.values import Field, Length, Value, as_array, objects
 
 if TYPE_CHECKING:
@@ -64,14 +64,11 @@ def part_sizes(field: Field, context: Context) -> list[list[int | str]]:
     ]
 
 
-def sizes(field: Field, context: Context) -> list[int | str]:
-    """Return the size of every axis, or the axis' name if unknown."""
-    return [product(parts) for parts in part_sizes(field, context)]
-
-
 def sizes_of(value: Value, context: Context) -> list[int | str]:
-    """Return the size of every axis of a field or an array."""
-    return sizes(value, context) if isinstance(value, Field) else list(value.shape)
+    """Return the size of every axis, or the axis' name if unknown."""
+    if isinstance(value, Field):
+        return [product(parts) for parts in part_sizes(value, context)]
+    return list(value.shape)
 
 
 def uniform(field: Field, axis: int) -> Field:
@@ -101,7 +98,7 @@ def aligned(a: Field, b: Field) -> tuple[Field, Field, tuple[str, ...]]:
             kinds.append(mine)
         else:
             raise UnsupportedModelError(
-                f"it combines tensors with the axes {_named(a.kinds)} and {_named(b.kinds)}"
+                f"it combines tensors with the axes {shown(a.kinds)} and {shown(b.kinds)}"
             )
     _require_one_of_each(kinds)
     return a, b, tuple(kinds)
@@ -129,10 +126,6 @@ def as_kind(field: Field, axis: int, kind: str) -> Field:
     place = field.item_axis(axis)
     shape = field.items.shape
     return Field(kinds, field.items.reshape(*shape[:place], *[1] * kind.count("K"), *shape[place:]))
-
-
-def _named(kinds: Sequence[str]) -> str:
-    return "(" + ", ".join(kinds) + ")"
 
 
 def binary(

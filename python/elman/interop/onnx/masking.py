@@ -19,6 +19,7 @@ from elman.interop.onnx.values import (
     Id,
     Input,
     leaves_of,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -135,20 +136,12 @@ class _Checker:
 
     def _masked(self, outputs: Iterable[Vector]) -> str:
         """Return what the outputs of masked steps are."""
-        kinds: set[str] = set()
-        seen: set[Vector] = set()
-        left = list(outputs)
-        while left:
-            vector = left.pop()
-            if vector in seen:
-                continue
-            seen.add(vector)
+        kinds = set()
+        for vector in walk(outputs, self._kinds.__contains__):
             if vector in self._kinds:
                 kinds.add(self._kinds[vector])
             elif self._plain[vector] in self._places:
                 raise UnsupportedModelError("its outputs do not heed its mask")
-            else:
-                left += vector.sources
         kinds -= {"first"}
         if len(kinds) > 1:
             raise UnsupportedModelError("its outputs at masked steps are of two kinds")

@@ -23,6 +23,7 @@ from elman.interop.onnx.values import (
     Shifted,
     Vector,
     parts_of,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -118,20 +119,13 @@ def _standardized(parts: list[Part]) -> list[Part]:
 
 def _atoms(vector: Vector, base: Vector) -> set[Vector]:
     """Return the vectors that a vector is an affine map of: parts of `base`, or activations."""
-    atoms: set[Vector] = set()
-    ends, left, seen = {base, *parts_of(base)}, [vector], set()
-    while left:
-        part = left.pop()
-        if part in seen:
-            continue
-        seen.add(part)
-        if part in ends or (isinstance(part, Activated) and not _is_linear(part)):
-            atoms |= set(parts_of(part)) if part is base else {part}
-        elif inner := part.sources:
-            left += inner
-        elif not isinstance(part, Affine):  # one without terms is a constant
-            atoms.add(part)
-    return atoms
+    halves = parts_of(base)
+
+    def is_atom(part: Vector) -> bool:
+        return part in halves or (isinstance(part, Activated) and not _is_linear(part))
+
+    atoms = {part for part in walk([vector], is_atom) if is_atom(part) or not part.sources}
+    return {atom for atom in atoms if is_atom(atom) or not isinstance(atom, Affine)}
 
 
 def _folded(name: str, vector: Vector, below: Vector) -> _chain.Affine:

@@ -21,7 +21,7 @@ from elman.interop.onnx.graph import Graph, Meaning, Node, Tensor
 from elman.interop.onnx.recurrent import NEWEST, RnnNodes
 from elman.interop.onnx.sorting import check_orders
 from elman.interop.onnx.unrolled import roll_up
-from elman.interop.onnx.values import Field, Hidden, Symbols, as_array, leaves_of, objects
+from elman.interop.onnx.values import Field, Hidden, Symbols, as_array, objects, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -276,10 +276,9 @@ class _GraphReader:
             n for n, a in self._graph.inputs.items() if a.is_integer and n != self._meaning.x
         ]
         ends = any(
-            isinstance(leaf, Hidden) and leaf.when == "end"
+            isinstance(part, Hidden) and part.when == "end"
             for field in fields
-            for vector in field.flat
-            for leaf in leaves_of(vector)
+            for part in walk(field.flat)
         )
         model = OnnxModel(
             self._graph,

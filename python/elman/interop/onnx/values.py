@@ -22,7 +22,7 @@ import numpy as np
 from elman.errors import LimitError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -274,20 +274,24 @@ def parts_of(vector: Vector) -> tuple[Vector, ...]:
     return vector.sources if isinstance(vector, Joined) else (vector,)
 
 
+def walk(
+    vectors: Iterable[Vector], is_end: Callable[[Vector], bool] = lambda vector: False
+) -> Iterator[Vector]:
+    """Yield vectors and what they are computed from, each once, but nothing behind an end."""
+    seen: set[Vector] = set()
+    left = list(vectors)
+    while left:
+        vector = left.pop()
+        if vector not in seen:
+            seen.add(vector)
+            yield vector
+            if not is_end(vector):
+                left += vector.sources
+
+
 def leaves_of(vector: Vector) -> list[Vector]:
     """Return what an expression is made of, each once: inputs, states and constants."""
-    found: dict[Vector, None] = {}
-    seen: set[Vector] = set()
-    left = [vector]
-    while left:
-        part = left.pop()
-        if part in seen:
-            continue
-        seen.add(part)
-        left += part.sources
-        if not part.sources:
-            found[part] = None
-    return list(found)
+    return [part for part in walk([vector]) if not part.sources]
 
 
 def as_array(value: object, dtype: DTypeLike = object) -> Array:
@@ -536,9 +540,10 @@ class Symbols:
             and b is self._divided_as(a, condition.source, inner)
         ):
             return b
-        if not isinstance(condition, Compared) or a.size != b.size:
+        if not isinstance(condition, Compared):
             raise UnsupportedModelError("it chooses between values that are not constant")
-        return self._make(Chosen, a.size, (condition, a, b))
+        a, b = self._alike(a, b)
+        return self._make(Chosen, a.size, (self.repeated(condition, a.size), a, b))
 
     def repeated(self, condition: Vector, size: int) -> Vector:
         """Return one condition for every feature."""
