@@ -237,10 +237,17 @@ def test_attributes_that_are_sparse_or_refer_to_a_function_are_refused():
     attribute = proto.graph.node[1].attribute.add(
         name="perm", type=onnx.AttributeProto.SPARSE_TENSOR
     )
-    with pytest.raises(UnsupportedModelError, match=r"node 1 \(Transpose 'evil'\): .*'perm'"):
+    with pytest.raises(ModelFormatError, match=r"node 1 \(Transpose 'evil'\): .*'perm' .*type"):
         elman.from_onnx(proto)
     attribute.type, attribute.ref_attr_name = onnx.AttributeProto.INTS, "order"
     with pytest.raises(ModelFormatError, match=r"node 1 \(Transpose 'evil'\): .*function"):
+        elman.from_onnx(proto)
+    proto = with_node("Add")
+    constant = helper.make_node("Constant", [], ["sparse"], name="few")
+    constant.attribute.add(name="sparse_value", type=onnx.AttributeProto.SPARSE_TENSOR)
+    proto.graph.node.insert(0, constant)
+    proto.graph.node[2].input.append("sparse")
+    with pytest.raises(UnsupportedModelError, match=r"node 0 \(Constant 'few'\): .*another kind"):
         elman.from_onnx(proto)
 
 
