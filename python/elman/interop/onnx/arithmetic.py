@@ -16,6 +16,7 @@ from elman.interop.onnx.fields import (
     aligned,
     as_field,
     binary,
+    given,
     integers,
     moved,
     normal,
@@ -285,8 +286,8 @@ def _batch_normalization(
     return field.map(lambda item: symbols.add(symbols.multiply(item, factor), plus))
 
 
-def _reduction(node: Node, given: Value | None, rank: int) -> list[int]:
-    axes = node.attributes.get("axes") if given is None else integers(given)
+def _reduction(node: Node, said: Value | None, rank: int) -> list[int]:
+    axes = given(node, "axes", said)
     if axes is None:
         return list(range(rank))[::-1] if not node.attributes.get("noop_with_empty_axes", 0) else []
     return sorted({normal(axis, rank) for axis in axes}, reverse=True)

@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from elman._network import Network
     from elman._typing import Array
     from elman.interop._chain import Part
-    from elman.interop.onnx.fields import Context
+    from elman.interop.onnx.fields import Context, OnnxHalf
     from elman.interop.onnx.graph import Graph, Meaning
     from elman.interop.onnx.masking import Mask
-    from elman.interop.onnx.recurrent import OnnxHalf
     from elman.interop.onnx.values import Symbols, Vector, Weight, When
 
 

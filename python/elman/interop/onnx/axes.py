@@ -14,7 +14,7 @@ from elman.interop.onnx.fields import (
     aligned,
     as_field,
     as_kind,
-    integers,
+    given,
     normal,
     offset,
     operator,
@@ -46,7 +46,7 @@ def _transpose(node: Node, context: Context, x: Value) -> Value:
 
 @operator("Squeeze", 25, lengths=True)
 def _squeeze(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
-    chosen, known = _axes(node, axes), sizes_of(x, context)
+    chosen, known = given(node, "axes", axes), sizes_of(x, context)
     if chosen is None:
         if any(isinstance(size, str) for size in known):
             raise UnsupportedModelError("expected axes to drop, got none")
@@ -62,7 +62,7 @@ def _squeeze(node: Node, context: Context, x: Value, axes: Value | None = None) 
 
 @operator("Unsqueeze", 25, lengths=True)
 def _unsqueeze(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
-    chosen = _axes(node, axes)
+    chosen = given(node, "axes", axes)
     if chosen is None:
         raise ModelFormatError("expected the axes to add, got none")
     if isinstance(x, np.ndarray):
@@ -116,23 +116,21 @@ def _slice(
     axes: Value | None = None,
     steps: Value | None = None,
 ) -> Value:
-    if node.version < 10:
-        given = [node.attributes.get(name) for name in ("starts", "ends", "axes")] + [None]
-    else:
-        given = [None if a is None else _places(a) for a in (starts, ends, axes, steps)]
-    first, last = given[0] or [], given[1] or []
-    chosen = list(range(len(first))) if given[2] is None else given[2]
-    strides = [1] * len(first) if given[3] is None else given[3]
+    inputs = {"starts": starts, "ends": ends, "axes": axes, "steps": steps}
+    said = [_places(node, name, value) for name, value in inputs.items()]
+    first, last = said[0] or [], said[1] or []
+    chosen = list(range(len(first))) if said[2] is None else said[2]
+    strides = [1] * len(first) if said[3] is None else said[3]
     for start, end, axis, step in zip(first, last, chosen, strides, strict=True):
         axis = normal(axis, x.ndim)
         x = _take(x, axis, slice(_at(start, x, axis), _at(end, x, axis), step), context)
     return x
 
 
-def _places(value: Value) -> list[Any]:
+def _places(node: Node, name: str, value: Value | None) -> list[Any] | None:
     """Return constant integers, or variable sizes such as "T-1"."""
     sizes = isinstance(value, np.ndarray) and value.dtype == object
-    return value.ravel().tolist() if sizes else integers(value)  # type: ignore[union-attr]
+    return value.ravel().tolist() if sizes else given(node, name, value)  # type: ignore[union-attr]
 
 
 def _at(place: int | str, x: Value, axis: int) -> int:
@@ -215,12 +213,12 @@ def _gather(node: Node, context: Context, x: Value, indices: Value) -> Value:
 
 
 @operator("Split", 18)
-def _split(node: Node, context: Context, x: Value, given: Value | None = None) -> list[Value]:
+def _split(node: Node, context: Context, x: Value, split: Value | None = None) -> list[Value]:
     axis = normal(node.attributes.get("axis", 0), x.ndim)
     known = sizes_of(x, context)[axis]
     if not isinstance(known, int):
         raise UnsupportedModelError("it splits an axis of unknown size")
-    lengths = node.attributes.get("split") if given is None else integers(given)
+    lengths = given(node, "split", split)
     if lengths is None:
         each = -(-known // max(len(node.outputs), 1))
         lengths = [min(each, known - each * i) for i in range(len(node.outputs))]
@@ -257,13 +255,6 @@ def _joined(a: Field, b: Field, axis: int, symbols: Symbols) -> Field:
     items = np.concatenate([a.items, b.items], Field(kinds, a.items).item_axis(axis))
     symbols.spend(len(b.items.ravel()) + 1)
     return Field(kinds, items)
-
-
-def _axes(node: Node, given: Value | None) -> list[int] | None:
-    if node.version >= 13:
-        return None if given is None else integers(given)
-    axes: list[int] | None = node.attributes.get("axes")
-    return axes
 
 
 # --- shapes ---------------------------------------------------------------------------------------

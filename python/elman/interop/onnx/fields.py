@@ -15,10 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from elman.interop.onnx.graph import Node
-    from elman.interop.onnx.values import Symbols, Vector
+    from elman.interop.onnx.values import Function, Symbols, Vector, Weight
 
 
 OF_LENGTHS = "it computes with the lengths of the sequences"
+
+
+class OnnxHalf(NamedTuple):
+    """One direction of a recurrent layer."""
+
+    where: str  # its place in the graph, for rows and errors
+    source: Vector  # its input at every step
+    direction: str
+    W_xh: Weight
+    W_hh: Weight
+    biases: tuple[Weight, ...]
+    function: Function
+    initial: Vector | None  # Fixed or Given; None: zeros
+    states: str | tuple[str, ...] | None  # the values with its states: of Y, or of each step
 
 
 class Context(NamedTuple):
@@ -29,7 +43,9 @@ class Context(NamedTuple):
     steps: int | None  # the size of axis T, if known
     rows: bool  # whether the network reads rows of a table for the integers of x
     tables: list[str]  # the names of these tables
-    rounds: list[str]  # the types that values are rounded to in the graph
+    rounds: list[str]  # the types of 16 bits that values are rounded to in the graph
+    halves: list[OnnxHalf]  # of the RNN nodes
+    lengths: set[str | None]  # the inputs that these have for sequence_lens; None: none
 
 
 def as_field(value: Value, symbols: Symbols) -> Field:
@@ -166,6 +182,12 @@ def integers(value: Value) -> list[int]:
     return [int(number) for number in value.ravel()]
 
 
+def given(node: Node, name: str, value: Value | None) -> list[int] | None:
+    """Return integers that are an attribute of old versions of an operator, then an input."""
+    attribute: list[int] | None = node.attributes.get(name)
+    return attribute if value is None else integers(value)
+
+
 def normal(axis: int, rank: int) -> int:
     """Return an axis as a number from 0; negative axes count from the end."""
     if not -rank <= axis < rank:
@@ -218,8 +240,10 @@ def operator(
         def apply(node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
             needed = inputs if several else inputs[:least]
             present = sum(value is not None for value in needed)
-            if present < max(least, len(needed)) or (len(inputs) > most and not several):
-                raise ModelFormatError(f"expected {least} inputs, got {len(inputs)}")
+            if present < max(least, len(needed)):
+                raise ModelFormatError(f"inputs: expected the first {least}, got {present} of them")
+            if len(inputs) > most and not several:
+                raise ModelFormatError(f"inputs: expected {most} at most, got {len(inputs)}")
             chosen = FOR_LENGTHS.get(name) if any(map(of_lengths, inputs)) else function
             if chosen is None:
                 raise UnsupportedModelError(OF_LENGTHS)

@@ -14,11 +14,16 @@ from elman.errors import (
     ShapeError,
     UnsupportedModelError,
 )
-from elman.interop.onnx import activations, arithmetic, axes, lengths  # noqa: F401 - they register the operators
+from elman.interop.onnx import (  # noqa: F401 - they register the operators
+    activations,
+    arithmetic,
+    axes,
+    lengths,
+    recurrent,
+)
 from elman.interop.onnx.assembling import OnnxModel, Reading, assemble
 from elman.interop.onnx.fields import OF_LENGTHS, OPERATORS, Context, as_field, of_lengths
 from elman.interop.onnx.graph import Graph, Meaning, Node, Tensor
-from elman.interop.onnx.recurrent import NEWEST, RnnNodes
 from elman.interop.onnx.sorting import check_orders
 from elman.interop.onnx.unrolled import roll_up
 from elman.interop.onnx.values import Field, Hidden, Symbols, as_array, objects, walk
@@ -66,7 +71,7 @@ def read_network(graph: Graph, *, rows: bool = False) -> Reading:
 
 def _refuse_unknown(nodes: list[Node]) -> None:
     known = {name: operator.newest for name, operator in OPERATORS.items()}
-    known |= {"RNN": NEWEST, "If": 25}
+    known["If"] = 25
     for node in nodes:
         if node.operator not in known:
             reason = _REASONS.get(node.operator, "the operator is not supported")
@@ -134,11 +139,10 @@ class _GraphReader:
             items=64 * len(graph.nodes) + 2**16,
             numbers=4 * sum(array.size for array in graph.constants.values()) + 2**22,
         )
-        self._recurrent = RnnNodes()
         x = self._x_sizes()
         self._steps = x.get("T")
         steps = None if self._unrolled else self._steps
-        self._context = Context(self._symbols, x.get("B"), steps, rows, [], [])
+        self._context = Context(self._symbols, x.get("B"), steps, rows, [], [], [], set())
         self._values: dict[str, Value] = {"": np.empty(0)}
         self._values |= self._constants()
         self._values |= self._inputs(x)
@@ -223,8 +227,6 @@ class _GraphReader:
         try:
             if node.operator == "If":
                 outputs = self._chosen(node, inputs)
-            elif node.operator == "RNN":
-                outputs = self._recurrent.apply(node, inputs, self._context)
             else:
                 outputs = OPERATORS[node.operator].apply(node, inputs, self._context)
         except ElmanError as error:
@@ -256,7 +258,7 @@ class _GraphReader:
         fields = [as_field(self._values[name], self._symbols) for name in self._graph.outputs]
         if any(map(of_lengths, fields)):
             raise UnsupportedModelError(OF_LENGTHS)
-        halves = self._recurrent.halves
+        halves = self._context.halves
         mask = None
         names: dict[Vector, str] = {}
         alone: set[Vector] = set()  # vectors that have the name of a tensor with nothing else
@@ -269,7 +271,7 @@ class _GraphReader:
                     alone |= {vector} if value.items.size == 1 else set()
         if self._unrolled:
             halves, fields, mask = roll_up(fields, names, self._steps or 0, self._symbols)
-        said = self._recurrent.lengths or {None}
+        said = self._context.lengths or {None}
         if len(said) > 1:
             raise UnsupportedModelError("the layers differ in their sequence_lens")
         counted = [

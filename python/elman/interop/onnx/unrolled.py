@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from elman.errors import UnsupportedModelError
+from elman.interop.onnx.fields import OnnxHalf
 from elman.interop.onnx.masking import Mask, check, take_off
-from elman.interop.onnx.recurrent import OnnxHalf, final_when, start_of
+from elman.interop.onnx.recurrent import final_when, start_of
 from elman.interop.onnx.values import (
     Activated,
     Affine,
