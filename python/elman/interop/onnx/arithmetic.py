@@ -281,8 +281,8 @@ def _batch_normalization(
     symbols = context.symbols
     by = numbers[0] / np.sqrt(numbers[3] + epsilon)
     names = [f"{symbols.weight(array).name} (BatchNormalization)" for array in given[:2]]
-    factor = symbols.fixed_as(by, names[0])
-    plus = symbols.fixed_as(numbers[1] - by * numbers[2], names[1])
+    factor = symbols.fixed(by, names[0])
+    plus = symbols.fixed(numbers[1] - by * numbers[2], names[1])
     return field.map(lambda item: symbols.add(symbols.multiply(item, factor), plus))
 
 

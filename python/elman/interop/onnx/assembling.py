@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -248,7 +249,9 @@ def _head(y: Vector) -> _Head:
     if isinstance(inner, Shifted):
         mean, inner = inner.by, inner.source
     if isinstance(inner, Scaled):
-        std = _inverse(inner.by) if isinstance(inner, Divided) else inner.by
+        std = inner.by
+        if isinstance(inner, Divided):
+            std = replace(std, array=1 / std.array.astype(np.float64))
         inner = inner.source
     is_readout = isinstance(inner, Activated | Hidden | Joined) or (
         isinstance(inner, Affine) and len(inner.sources) == 1
@@ -281,10 +284,6 @@ def _when(y: Vector, top: Vector, model: OnnxModel, symbols: Symbols) -> When:
             " layers); elman's readout reads the top layer's output at one step"
         )
     raise UnsupportedModelError("the output: expected it to read only the top layer")
-
-
-def _inverse(weight: Weight) -> Weight:
-    return type(weight)(1 / weight.array.astype(np.float64), weight.name)
 
 
 def _network(chain: list[Part], model: OnnxModel, head: _Head | None) -> _chain.Assembled:

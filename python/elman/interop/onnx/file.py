@@ -143,7 +143,8 @@ class _External:
             )
         check_tensor(tensor, what)
         location, offset, length = _entries(tensor, what)
-        expected = math.prod(tensor.dims) * _item_bytes(tensor)
+        item = import_onnx().helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        expected = math.prod(tensor.dims) * item.itemsize
         if length is not None and length != expected:
             raise ModelFormatError(f"{what}: expected {expected} bytes of data, got {length}")
         return self._range(os.path.join(self._folder, location), offset, expected, what)
@@ -190,11 +191,6 @@ def _entries(tensor: Proto, what: str) -> tuple[str, int, int | None]:
             raise ModelFormatError(f"{what}: expected a number for {key}, got {_show(text)}")
         numbers.append(int(text) if text else None)
     return location, numbers[0] or 0, numbers[1]
-
-
-def _item_bytes(tensor: Proto) -> int:
-    onnx = import_onnx()
-    return int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
 def _require_plain(status: os.stat_result, what: str) -> None:

@@ -71,7 +71,9 @@ def _sum(node: Node, context: Context, a: Value, b: Value) -> Field:
 def _product(node: Node, context: Context, a: Value, b: Value) -> Field:
     """Return the numbers of the sequences times the steps."""
     a, b = (a, b) if isinstance(a, Field) else (b, a)
-    is_steps = isinstance(b, np.ndarray) and b.size == 1 and b.reshape(-1)[0] in _steps(context)
+    is_steps = (
+        isinstance(b, np.ndarray) and b.size == 1 and b.reshape(-1)[0] in ("T", context.steps)
+    )
     if _length(a) is not context.symbols.length("", "B") or not is_steps:
         raise UnsupportedModelError(OF_LENGTHS)
     return a.map(lambda _: context.symbols.length("", "BT"))  # type: ignore[union-attr]
@@ -186,10 +188,6 @@ def _end(x: Field, index: Length, batch: int, time: int, context: Context) -> Fi
     rows = np.moveaxis(x.items, x.item_axis(time), -1)
     found = [context.symbols.picked(tuple(row)) for row in rows.reshape(-1, rows.shape[-1])]
     return Field(kinds, objects(found, rows.shape[:-1]))
-
-
-def _steps(context: Context) -> tuple[int | str, ...]:
-    return ("T",) if context.steps is None else ("T", context.steps)
 
 
 def _as_rows(value: Value | None, context: Context) -> Field | None:

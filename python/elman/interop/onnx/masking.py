@@ -1,7 +1,7 @@
 """Masks that a graph computes from x, as Keras does: steps that its layers skip.
 
 Every step of a masked layer ends in a choice: the new state where the mask is true, else the state
-before. `take_off` removes these choices, so that the recurrence can be rolled up; `check` proves
+before. `take_off` removes these choices, so that the recurrence can be rolled up; `Checker` proves
 that they were those of one mask over all steps of all layers.
 """
 
@@ -50,20 +50,13 @@ def take_off(vectors: Sequence[Vector], symbols: Symbols) -> dict[Vector, Vector
     return plain
 
 
-def check(
-    outputs: Iterable[Vector],
-    plain: dict[Vector, Vector],
-    places: Mapping[Vector, tuple[int, int]],
-    first: Mapping[int, int],
-) -> Mask:
-    """Return the mask of all choices, or refuse.
+class Checker:
+    """Proves that all choices are those of one mask.
 
-    `places` has the half and the step of each cell, and `first` the first step of each half.
+    `plain` has what each vector is if the mask is true, `places` the half and the step of each
+    cell, and `first` the first step of each half.
     """
-    return _Checker(plain, places, first).run(outputs)
 
-
-class _Checker:
     def __init__(
         self,
         plain: dict[Vector, Vector],
@@ -77,6 +70,7 @@ class _Checker:
         self._kinds: dict[Vector, str] = {}  # of a choice between states: "hold", "zero", "first"
 
     def run(self, outputs: Iterable[Vector]) -> Mask:
+        """Return the mask of all choices, or refuse."""
         for vector in self._plain:  # each after its parts
             if isinstance(vector, Chosen):
                 self._add(vector)

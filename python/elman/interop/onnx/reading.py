@@ -25,7 +25,7 @@ from elman.interop.onnx.assembling import OnnxModel, Reading, assemble
 from elman.interop.onnx.fields import OF_LENGTHS, OPERATORS, Context, as_field, of_lengths
 from elman.interop.onnx.graph import Graph, Meaning, Node, Tensor
 from elman.interop.onnx.sorting import check_orders
-from elman.interop.onnx.unrolled import roll_up
+from elman.interop.onnx.unrolled import Roller
 from elman.interop.onnx.values import Field, Hidden, Symbols, as_array, objects, walk
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class _GraphReader:
                     names[vector] = name
                     alone |= {vector} if value.items.size == 1 else set()
         if self._unrolled:
-            halves, fields, mask = roll_up(fields, names, self._steps or 0, self._symbols)
+            halves, fields, mask = Roller(fields, names, self._steps or 0, self._symbols).run()
         said = self._context.lengths or {None}
         if len(said) > 1:
             raise UnsupportedModelError("the layers differ in their sequence_lens")

@@ -21,7 +21,7 @@ import numpy as np
 
 from elman.errors import UnsupportedModelError
 from elman.interop.onnx.fields import OnnxHalf
-from elman.interop.onnx.masking import Mask, check, take_off
+from elman.interop.onnx.masking import Checker, Mask, take_off
 from elman.interop.onnx.recurrent import final_when, start_of
 from elman.interop.onnx.values import (
     Activated,
@@ -61,19 +61,14 @@ class RolledUp(NamedTuple):
     mask: Mask | None  # of the steps that the layers read
 
 
-def roll_up(
-    outputs: list[Field], names: dict[Vector, str], steps: int, symbols: Symbols
-) -> RolledUp:
-    """Find the layers among all values of a graph, and express its outputs by them.
+class Roller:
+    """Finds the layers among all values of a graph, and expresses its outputs by them.
 
     All values, which `names` has, are searched because a readout of the last step of a reverse
     layer depends only on the first of that layer's cells. The same names are given to what the
     values are at every step.
     """
-    return _Roller(outputs, names, steps, symbols).run()
 
-
-class _Roller:
     def __init__(
         self, outputs: list[Field], names: dict[Vector, str], steps: int, symbols: Symbols
     ) -> None:
@@ -86,6 +81,7 @@ class _Roller:
         self._vectors = _all_vectors(names)
 
     def run(self) -> RolledUp:
+        """Return the layers and the outputs, or refuse."""
         plain = None
         if any(isinstance(vector, Chosen) for vector in self._vectors):
             plain, masked = self._without_mask(), self._outputs
@@ -111,7 +107,7 @@ class _Roller:
             first |= {
                 i: self._steps - 1 for i, c in enumerate(self._halves) if c.direction == "reverse"
             }
-            mask = check(outputs, plain, self._places, first)
+            mask = Checker(plain, self._places, first).run(outputs)
             if any(half.initial is not None for half in self._halves):
                 raise UnsupportedModelError("it has a mask and a start state")
         return RolledUp(self._halves, [self._output(field) for field in self._outputs], mask)

@@ -379,14 +379,10 @@ class Symbols:
         """Return a part of a state that is an input."""
         return self._make(Given, size, (), name, row, start)
 
-    def fixed(self, array: Array) -> Vector:
-        """Return a constant vector."""
+    def fixed(self, array: Array, name: str | None = None) -> Vector:
+        """Return a constant vector; `name` is for one that was computed."""
         if array.dtype.kind != "f":
             raise UnsupportedModelError("it computes with integers, or with sizes")
-        return self._make(Fixed, array.size, (), self.weight(array))
-
-    def fixed_as(self, array: Array, name: str) -> Vector:
-        """Return a computed constant vector with a name."""
         return self._make(Fixed, array.size, (), self.weight(array, name))
 
     def hidden(self, size: int, half: int, when: When) -> Vector:
