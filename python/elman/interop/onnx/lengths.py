@@ -19,6 +19,7 @@ from elman.interop.onnx.fields import (
     as_field,
     moved,
     normal,
+    of_lengths,
     operator,
     sizes_of,
     uniform,
@@ -42,11 +43,11 @@ def _for(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return register
 
 
-def _length(value: Value | None) -> Length | None:
-    """Return the integer that a tensor has for every sequence, None if it is not of lengths."""
+def _length(value: Value | None) -> tuple[Field, Length]:
+    """Return a tensor and the integer that it has for every sequence, or refuse."""
     if isinstance(value, Field) and len(set(value.flat)) == 1 and isinstance(value.vector, Length):
-        return value.vector
-    return None
+        return value, value.vector
+    raise UnsupportedModelError(OF_LENGTHS)
 
 
 @_for("Add")
@@ -56,37 +57,37 @@ def _sum(node: Node, context: Context, a: Value, b: Value) -> Field:
     with_number = moved(node, a, b, context)
     if with_number is not None:
         return with_number
-    fields = [_as_rows(value, context) for value in (a, b)]
-    one, other = map(_length, fields)
-    if node.operator == "Sub" or one is None or other is None or fields[0].kinds != fields[1].kinds:  # type: ignore[union-attr]
+    (field, one), (others, other) = (_length(_as_rows(value, context)) for value in (a, b))
+    if node.operator == "Sub" or field.kinds != others.kinds:
         raise UnsupportedModelError(OF_LENGTHS)
     if (one.name and other.name) or (one.rows and other.rows):
         raise UnsupportedModelError(OF_LENGTHS)
     rows = one.rows or other.rows
     both = context.symbols.length(one.name or other.name, rows, one.add + other.add)
-    return fields[0].map(lambda _: both)  # type: ignore[union-attr]
+    return field.map(lambda _: both)
 
 
 @_for("Mul")
 def _product(node: Node, context: Context, a: Value, b: Value) -> Field:
     """Return the numbers of the sequences times the steps."""
-    a, b = (a, b) if isinstance(a, Field) else (b, a)
-    is_steps = (
-        isinstance(b, np.ndarray) and b.size == 1 and b.reshape(-1)[0] in ("T", context.steps)
-    )
-    if _length(a) is not context.symbols.length("", "B") or not is_steps:
+    rows, steps = (a, b) if isinstance(a, Field) else (b, a)
+    field, number = _length(rows)
+    is_steps = isinstance(steps, np.ndarray) and steps.size == 1
+    if not is_steps or steps.reshape(-1)[0] not in ("T", context.steps):  # type: ignore[union-attr]
         raise UnsupportedModelError(OF_LENGTHS)
-    return a.map(lambda _: context.symbols.length("", "BT"))  # type: ignore[union-attr]
+    if number is not context.symbols.length("", "B"):
+        raise UnsupportedModelError(OF_LENGTHS)
+    return field.map(lambda _: context.symbols.length("", "BT"))
 
 
 @_for("Concat")
 def _pairs(node: Node, context: Context, *values: Value) -> Field:
     """Return pairs of the number of a sequence and one of its steps."""
-    fields = [_as_rows(value, context) for value in values]
-    pairs = [f.items for f in fields if f is not None and f.kinds == ("B", "K") and _length(f)]
-    if len(pairs) < len(fields) or node.attributes.get("axis") not in (-1, 1):
+    fields = [_length(_as_rows(value, context))[0] for value in values]
+    is_last = node.attributes.get("axis") in (-1, 1)
+    if not is_last or {field.kinds for field in fields} != {("B", "K")}:
         raise UnsupportedModelError(OF_LENGTHS)
-    return Field(("B", "K"), np.concatenate(pairs))
+    return Field(("B", "K"), np.concatenate([field.items for field in fields]))
 
 
 @_for("GatherND")
@@ -94,36 +95,33 @@ def _gather_nd(node: Node, context: Context, x: Value, index: Value) -> Field:
     if not isinstance(x, Field) or not isinstance(index, Field) or index.kinds != ("B", "K"):
         raise UnsupportedModelError(OF_LENGTHS)
     rows, step = index.flat if len(index.flat) == 2 else (None, None)
-    plain = rows is context.symbols.length("", "B") and isinstance(step, Length) and not step.rows
-    if not plain or node.attributes.get("batch_dims", 0):
+    if not isinstance(step, Length) or step.rows or node.attributes.get("batch_dims", 0):
         raise UnsupportedModelError(OF_LENGTHS)
-    return _end(x, step, 0, 1, context)  # type: ignore[arg-type]
+    if rows is not context.symbols.length("", "B"):
+        raise UnsupportedModelError(OF_LENGTHS)
+    return _end(x, step, 0, 1, context)
 
 
 @_for("Gather")
 def _gather(node: Node, context: Context, x: Value, index: Value) -> Value:
     """Take sequences by length, or rows of the steps of all sequences, one after the other."""
-    place = _length(index)
-    if place is None or index.kinds != ("B",):  # type: ignore[union-attr]
+    field, place = _length(index)
+    if field.kinds != ("B",):
         raise UnsupportedModelError(OF_LENGTHS)
     axis = normal(node.attributes.get("axis", 0), x.ndim)
-    if place in _orders(context):
+    if place in [context.symbols.length("", order) for order in ("sorted", "unsorted")]:
         return _in_order(x, axis, context)
     if not isinstance(x, Field) or axis or place.rows != "BT" or x.kinds[0] not in ("BT", "BK"):
         raise UnsupportedModelError(OF_LENGTHS)
     return _end(Field((*x.kinds[0], *x.kinds[1:]), x.items), place, 0, 1, context)
 
 
-def _orders(context: Context) -> list[Length]:
-    """Return the order of the sorted lengths, and the one that undoes it."""
-    return [context.symbols.length("", rows) for rows in ("sorted", "unsorted")]
-
-
 def _in_order(x: Value, axis: int, context: Context) -> Value:
     """Return the sequences of x in another order: every sequence has the same expression."""
     alike = isinstance(x, Field) and x.kinds[axis] == "B"
-    if (numbers := _length(x)) is not None:
-        alike = bool(numbers.name) and not numbers.rows
+    if of_lengths(x):
+        _, number = _length(x)
+        alike = alike and bool(number.name) and not number.rows
     elif not alike and sizes_of(x, context)[axis] in (1, context.batch):
         uniform(as_field(x, context.symbols), axis)  # repeated for every sequence
         alike = True
@@ -138,40 +136,38 @@ def _top(node: Node, context: Context, x: Value, count: Value) -> list[Value]:
     every = isinstance(count, np.ndarray) and count.size == 1
     if not every or count.reshape(-1)[0] not in ("B", context.batch):  # type: ignore[union-attr]
         raise UnsupportedModelError("it does not sort all of the lengths")
-    length = _length(x)
-    if not isinstance(x, Field) or x.kinds != ("B",) or length is None or not length.is_plain:
+    field, length = _length(x)
+    if field.kinds != ("B",) or not length.is_plain:
         raise UnsupportedModelError(OF_LENGTHS)
-    return [x, x.map(lambda _: context.symbols.length("", "sorted"))]
+    return [field, field.map(lambda _: context.symbols.length("", "sorted"))]
 
 
 @_for("ScatterElements")
 def _back(node: Node, context: Context, data: Value, index: Value, updates: Value) -> Field:
     """Return the order that undoes the one of the sorted lengths."""
     alone = isinstance(data, np.ndarray) and data.ndim == 1 and data.size in (1, context.batch)
-    numbers, order = _length(_as_rows(updates, context)), _length(index)
-    if (
-        not alone
-        or numbers is not context.symbols.length("", "B")
-        or order is not context.symbols.length("", "sorted")
-        or node.attributes.get("reduction", "none") != "none"
-    ):
+    field, order = _length(index)
+    _, numbers = _length(_as_rows(updates, context))
+    known = [context.symbols.length("", rows) for rows in ("sorted", "B")]
+    if not alone or [order, numbers] != known:
         raise UnsupportedModelError(OF_LENGTHS)
-    return index.map(lambda _: context.symbols.length("", "unsorted"))  # type: ignore[union-attr]
+    if node.attributes.get("reduction", "none") != "none":
+        raise UnsupportedModelError(OF_LENGTHS)
+    return field.map(lambda _: context.symbols.length("", "unsorted"))
 
 
 @_for("GatherElements")
 def _gather_elements(node: Node, context: Context, x: Value, index: Value) -> Field:
-    place = _length(index)
-    if not isinstance(x, Field) or place is None or not x.ndim == index.ndim == 3:
+    field, place = _length(index)
+    if not isinstance(x, Field) or not x.ndim == field.ndim == 3:
         raise UnsupportedModelError(OF_LENGTHS)
     time = normal(node.attributes.get("axis", 0), 3)
     batch = 1 - time if time < 2 else 2
-    wanted = [x.vector.size] * 3
-    wanted[time] = 1
-    have = sizes_of(index, context)
-    if index.kinds[batch] != "B" or place.rows:  # type: ignore[union-attr]
-        raise UnsupportedModelError(OF_LENGTHS)
-    if have[:batch] + have[batch + 1 :] != wanted[:batch] + wanted[batch + 1 :]:
+    wanted: list[int | str] = [x.vector.size] * 3
+    wanted[time], wanted[batch] = 1, "B"
+    have = sizes_of(field, context)
+    have[batch] = field.kinds[batch]
+    if have != wanted or place.rows:
         raise UnsupportedModelError(OF_LENGTHS)
     return _end(x, place, batch, time, context).expand(time)
 
