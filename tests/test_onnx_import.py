@@ -482,6 +482,11 @@ def test_sequences_are_not_combined_with_each_other(rng):
             {"a": np.array([0]), "b": np.array([-2])},
             r"node 2 \(Slice .*steps",
         ),
+        (
+            [("Slice", ["h", "a", "b"], {})],
+            {"a": np.array([3]), "b": np.array([2])},  # no step at all
+            r"node 2 \(Slice .*steps",
+        ),
         ([("Reshape", ["h", "s"], {})], {"s": np.array([0, -1])}, r"node 2 \(Reshape .*\(4, -1\)"),
         ([("Concat", ["h", "h"], {"axis": 0})], {}, r"node 2 \(Concat "),
         (

@@ -162,7 +162,7 @@ def _take(x: Value, axis: int, part: slice, context: Context) -> Value:
         return x
     if kind == "F" and step == 1 and start < stop:
         return x.map(lambda item: context.symbols.features(item, start, stop))
-    if kind == "T" and abs(stop - start) == 1:
+    if kind == "T" and len(range(start, stop, step)) == 1:
         return _one_step(x, axis, start if part.start >= 0 else start - length, context)
     raise UnsupportedModelError(
         f"it takes a part of {_MEANINGS.get(kind, 'merged axes')}, which elman cannot express"
