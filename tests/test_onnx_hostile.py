@@ -237,10 +237,17 @@ def test_attributes_that_are_sparse_or_refer_to_a_function_are_refused():
     attribute = proto.graph.node[1].attribute.add(
         name="perm", type=onnx.AttributeProto.SPARSE_TENSOR
     )
-    with pytest.raises(UnsupportedModelError, match=r"node 1 \(Transpose 'evil'\): .*'perm'"):
+    with pytest.raises(ModelFormatError, match=r"node 1 \(Transpose 'evil'\): .*'perm' .*type"):
         elman.from_onnx(proto)
     attribute.type, attribute.ref_attr_name = onnx.AttributeProto.INTS, "order"
     with pytest.raises(ModelFormatError, match=r"node 1 \(Transpose 'evil'\): .*function"):
+        elman.from_onnx(proto)
+    proto = with_node("Add")
+    constant = helper.make_node("Constant", [], ["sparse"], name="few")
+    constant.attribute.add(name="sparse_value", type=onnx.AttributeProto.SPARSE_TENSOR)
+    proto.graph.node.insert(0, constant)
+    proto.graph.node[2].input.append("sparse")
+    with pytest.raises(UnsupportedModelError, match=r"node 0 \(Constant 'few'\): .*another kind"):
         elman.from_onnx(proto)
 
 
@@ -323,6 +330,17 @@ def test_other_bytes_are_no_model(data):
 
 @pytest.mark.parametrize("name", [b"RNN", b"rnn", b"Y"])
 def test_names_that_are_no_utf_8_are_refused(proto, name):
+    data = proto.SerializeToString().replace(name, b"\xff" * len(name))
+    with pytest.raises(ModelFormatError, match=r"expected .*UTF-8, got b'\\xff"):
+        elman.from_onnx(data)
+
+
+@pytest.mark.parametrize("name", [b"Squeeze", b"left", b"inner", b"axes"])
+def test_names_in_branches_that_are_no_utf_8_are_refused(name):
+    nodes = [helper.make_node("Squeeze", ["Y", "axes"], ["left"], name="inner")]
+    axes = onnx.numpy_helper.from_array(np.array([1]), "axes")
+    body = helper.make_graph(nodes, "body", [], [value("left", None)], [axes])
+    proto = with_node("If", then_branch=body, else_branch=body)
     data = proto.SerializeToString().replace(name, b"\xff" * len(name))
     with pytest.raises(ModelFormatError, match=r"expected .*UTF-8, got b'\\xff"):
         elman.from_onnx(data)

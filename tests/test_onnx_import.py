@@ -482,6 +482,11 @@ def test_sequences_are_not_combined_with_each_other(rng):
             {"a": np.array([0]), "b": np.array([-2])},
             r"node 2 \(Slice .*steps",
         ),
+        (
+            [("Slice", ["h", "a", "b"], {})],
+            {"a": np.array([3]), "b": np.array([2])},  # no step at all
+            r"node 2 \(Slice .*steps",
+        ),
         ([("Reshape", ["h", "s"], {})], {"s": np.array([0, -1])}, r"node 2 \(Reshape .*\(4, -1\)"),
         ([("Concat", ["h", "h"], {"axis": 0})], {}, r"node 2 \(Concat "),
         (
@@ -576,3 +581,35 @@ for use in (lambda: elman.from_onnx(b""), lambda: elman.to_onnx(net)):
     first, *errors = done.stdout.splitlines()
     assert first == "False", done.stderr
     assert ["elman[onnx]" in error for error in errors] == [True, True]
+
+
+def sliced(rng, axis, beyond):
+    """Return a model of the states (T, B, 4) up to the number of steps, plus `beyond`."""
+    constants = {
+        "W": rng.standard_normal((1, 4, 3)).astype(np.float32),
+        "R": rng.standard_normal((1, 4, 4)).astype(np.float32),
+        "beyond": np.array([beyond]),
+        "axis": np.array([axis]),
+        "zero": np.array([0]),
+        "one": np.array([1]),
+    }
+    nodes = [
+        helper.make_node("RNN", ["x", "W", "R"], ["hidden", "last"], hidden_size=4),
+        helper.make_node("Squeeze", ["hidden", "one"], ["states"]),
+        helper.make_node("Shape", ["x"], ["steps"], start=0, end=1),
+        helper.make_node("Add", ["steps", "beyond"], ["end"]),
+        helper.make_node("Slice", ["states", "zero", "end", "axis"], ["y"]),
+    ]
+    return model(nodes, [value("x", ("T", "B", 3))], [value("y", None)], constants)
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 3])
+def test_a_slice_up_to_the_last_step_or_behind_it_has_every_step(beyond):
+    net = elman.from_onnx(sliced(np.random.default_rng(0), 0, beyond))
+    assert net == elman.from_onnx(sliced(np.random.default_rng(0), 0, 0))
+
+
+@pytest.mark.parametrize(("axis", "beyond"), [(0, -1), (2, 0), (2, -1)])
+def test_a_slice_of_as_many_steps_or_features_as_there_are_steps_is_refused(rng, axis, beyond):
+    with pytest.raises(UnsupportedModelError, match=r"part of the steps|places are not constant"):
+        elman.from_onnx(sliced(rng, axis, beyond))

@@ -127,3 +127,43 @@ def test_lengths_that_are_changed_are_not_the_lengths(change):
     ]
     with pytest.raises(UnsupportedModelError, match="its sequence_lens are neither an input nor"):
         elman.from_onnx(of_packed(np.random.default_rng(0), nodes))
+
+
+def last_steps(*nodes):
+    """Return nodes that take the outputs at `places`, pairs of a sequence and a step."""
+    return [
+        node("RNN", ["x", "W", "R", "B"], ["hidden", "last"], hidden_size=4),
+        node("Squeeze", ["hidden", "one_axis"], ["states"]),
+        node("Transpose", ["states"], ["by_sequence"], perm=[1, 0, 2]),
+        node("Shape", ["lengths"], ["size"]),
+        node("ReduceProd", ["size"], ["B_size"], keepdims=0),
+        node("Range", ["start", "B_size", "one"], ["numbers"]),
+        node("Unsqueeze", ["numbers", "one_axis"], ["rows"]),
+        *nodes,
+        node("GatherND", ["by_sequence", "places"], ["y"]),
+    ]
+
+
+def test_places_of_the_last_steps_are_those():
+    nodes = last_steps(
+        node("Sub", ["lengths", "one"], ["ends"]),
+        node("Unsqueeze", ["ends", "one_axis"], ["steps"]),
+        node("Concat", ["rows", "steps"], ["places"], axis=1),
+    )
+    plain = [
+        node("RNN", ["x", "W", "R", "B"], ["hidden", "last"], hidden_size=4),
+        node("Squeeze", ["hidden", "one_axis"], ["y"]),
+    ]
+    whole = elman.from_onnx(of_packed(np.random.default_rng(0), plain))
+    assert elman.from_onnx(of_packed(np.random.default_rng(0), nodes)) == whole
+
+
+def test_places_of_the_sequences_before_are_refused():
+    """A number that is taken off pairs of places is taken off both."""
+    nodes = last_steps(
+        node("Unsqueeze", ["lengths", "one_axis"], ["steps"]),
+        node("Concat", ["rows", "steps"], ["pairs"], axis=1),
+        node("Sub", ["pairs", "one"], ["places"]),
+    )
+    with pytest.raises(UnsupportedModelError, match="it computes with the lengths"):
+        elman.from_onnx(of_packed(np.random.default_rng(0), nodes))

@@ -256,7 +256,7 @@ class ModelRunner:
         """Return the outputs of the graph."""
         given = _by_name(inputs, self._graph)
         model, net = self._reading.model, self._reading.network
-        x = _ordered(given[model.x], model.x_kinds)
+        x = _ordered(given[model.inputs.x], model.inputs.x_kinds)
         integers, x = x, self._vectors(x)
         outputs = "all" if self._reading.when in ("each", None) else "last"
         real: dict[str, Any] = {}
@@ -273,7 +273,7 @@ class ModelRunner:
 
     def _vectors(self, x: Array) -> Array:
         """Return one-hot vectors for integers."""
-        if not self._reading.model.ids:
+        if not self._reading.model.inputs.ids:
             return x
         return np.eye(self._reading.network.input_size, dtype=np.float32)[x[..., 0]]
 
@@ -283,7 +283,7 @@ class ModelRunner:
         for index, place in self._places.items():
             initial = self._reading.model.halves[index].initial
             if isinstance(initial, Given) and initial.name in given:
-                kinds = self._reading.model.states[initial.name]
+                kinds = self._reading.model.inputs.states[initial.name]
                 array = given[initial.name]
                 if initial.row is not None:
                     array = array.take(initial.row, kinds.index("K"))

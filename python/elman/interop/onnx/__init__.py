@@ -47,8 +47,8 @@ def read(
 
         return running.run(model, reading, x, taps)
 
-    sizes = graph.inputs[reading.model.x].sizes or [None] * 3
-    known = dict(zip(reading.model.x_kinds, sizes, strict=False))
+    x_name, kinds, *_ = reading.model.inputs
+    known = dict(zip(kinds, graph.inputs[x_name].sizes or [None] * 3, strict=False))
     frozen = known.get("B", 1), known.get("T")
     source = Source("onnx", run, lambda: frozen)
     network = with_props(reading.network, model)

@@ -8,8 +8,8 @@ import numpy as np
 
 from elman.activation import TABLE
 from elman.errors import UnsupportedModelError
-from elman.interop.onnx.fields import Context, Tensor, as_field, operator
-from elman.interop.onnx.values import Field, Function, decimal
+from elman.interop.onnx.fields import Context, as_field, operator
+from elman.interop.onnx.values import Field, Function, Value, decimal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,14 +31,14 @@ def _activation(name: str) -> Callable[..., Field]:
     ours = FUNCTIONS[name]
     numbers = TABLE[ours].numbers
 
-    def apply(node: Node, context: Context, x: Tensor) -> Field:
+    def apply(node: Node, context: Context, x: Value) -> Field:
         given = {k: decimal(np.float32(a)) for k, a in node.attributes.items() if k in numbers}
         return _activated(x, Function(ours, **(numbers | given)), context)
 
     return apply
 
 
-def _activated(x: Tensor, function: Function, context: Context) -> Field:
+def _activated(x: Value, function: Function, context: Context) -> Field:
     field = as_field(x, context.symbols)
     return field.map(lambda item: context.symbols.activated(item, function))
 
@@ -54,9 +54,9 @@ for _name, _newest in (
 def _clip(
     node: Node,
     context: Context,
-    x: Tensor,
-    low: Tensor | None = None,
-    high: Tensor | None = None,
+    x: Value,
+    low: Value | None = None,
+    high: Value | None = None,
 ) -> Field:
     if node.version < 11:
         given = [node.attributes.get(key, 0.0) for key in ("min", "max")]
@@ -70,7 +70,7 @@ def _clip(
     return _activated(x, Function("identity", clip=most), context)
 
 
-def _bound(bound: Tensor | None) -> float | None:
+def _bound(bound: Value | None) -> float | None:
     """Return a bound of a Clip, or None if it is left out."""
     if bound is None or (isinstance(bound, np.ndarray) and not bound.size):
         return None
@@ -80,14 +80,14 @@ def _bound(bound: Tensor | None) -> float | None:
 
 
 @operator("Celu", 12)
-def _celu(node: Node, context: Context, x: Tensor) -> Field:
+def _celu(node: Node, context: Context, x: Value) -> Field:
     if node.attributes.get("alpha", 1.0) != 1:
         raise UnsupportedModelError(f"expected alpha 1, got {node.attributes['alpha']:g}")
     return _activated(x, Function("elu", alpha=1.0), context)
 
 
 @operator("Selu", 22)
-def _selu(node: Node, context: Context, x: Tensor) -> Field:
+def _selu(node: Node, context: Context, x: Value) -> Field:
     """Return gamma * elu(x)."""
     alpha = node.attributes.get("alpha", 1.67326319217681884765625)
     gamma = node.attributes.get("gamma", 1.05070102214813232421875)
@@ -97,7 +97,7 @@ def _selu(node: Node, context: Context, x: Tensor) -> Field:
 
 
 @operator("PRelu", 16)
-def _prelu(node: Node, context: Context, x: Tensor, slope: Tensor) -> Field:
+def _prelu(node: Node, context: Context, x: Value, slope: Value) -> Field:
     if not isinstance(slope, np.ndarray) or not slope.size or (slope != slope.flat[0]).any():
         raise UnsupportedModelError("expected one slope for all features")
     alpha = decimal(slope.reshape(-1)[0])
@@ -105,7 +105,7 @@ def _prelu(node: Node, context: Context, x: Tensor, slope: Tensor) -> Field:
 
 
 @operator("Abs", 13)
-def _abs(node: Node, context: Context, x: Tensor) -> Tensor:
+def _abs(node: Node, context: Context, x: Value) -> Value:
     if isinstance(x, np.ndarray):
         return np.asarray(np.abs(x))
     return x.map(context.symbols.magnitude)
@@ -113,7 +113,7 @@ def _abs(node: Node, context: Context, x: Tensor) -> Tensor:
 
 @operator("Softmax", 13)
 @operator("LogSoftmax", 13)
-def _softmax(node: Node, context: Context, x: Tensor) -> Field:
+def _softmax(node: Node, context: Context, x: Value) -> Field:
     field = as_field(x, context.symbols)
     axis = node.attributes.get("axis", -1 if node.version >= 13 else 1)
     if not field.kinds or field.kinds[-1] != "F" or axis not in (-1, field.ndim - 1):

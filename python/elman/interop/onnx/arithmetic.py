@@ -13,50 +13,54 @@ from elman.errors import UnsupportedModelError
 from elman.interop.onnx.fields import (
     OPERATORS,
     Context,
-    Tensor,
+    aligned,
     as_field,
-    as_kind,
     binary,
+    given,
     integers,
+    moved,
     normal,
     offset,
     operator,
-    padded,
     settled,
     sizes_of,
 )
 from elman.interop.onnx.ids import equal_to_numbers, is_ids
-from elman.interop.onnx.values import Compared, Field, Fixed, Input, decimal, objects
+from elman.interop.onnx.values import (
+    OF_IDS,
+    Compared,
+    Field,
+    Id,
+    Input,
+    Length,
+    Value,
+    decimal,
+    objects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from elman._typing import Array
     from elman.interop.onnx.graph import Node
-    from elman.interop.onnx.values import Value
 
 
 # --- arithmetic -----------------------------------------------------------------------------------
 
 
-def _elementwise(method: str, fold: Callable[[Array, Array], Array]) -> Callable[..., Tensor]:
-    def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
+def _elementwise(method: str, fold: Callable[[Array, Array], Array]) -> Callable[..., Value]:
+    def apply(node: Node, context: Context, a: Value, b: Value) -> Value:
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             return _folded(fold, a, b, context)
         if any(isinstance(value, Field) and is_ids(value) for value in (a, b)):
-            return _moved_ids(a, b, context)
+            found = moved(node, a, b, context)
+            if found is None:
+                raise UnsupportedModelError(OF_IDS)
+            return found
         merged = _with_number(method, a, b, context)
         return merged or binary(a, b, getattr(context.symbols, method), context)
 
     return apply
-
-
-def _moved_ids(a: Tensor, b: Tensor, context: Context) -> Field:
-    """Return integers of x plus the size of a table, which only negative ones would need."""
-    field, other = (a, b) if isinstance(a, Field) else (b, a)
-    if not isinstance(other, np.ndarray) or other.size != 1 or not isinstance(field, Field):
-        raise UnsupportedModelError("it computes with the integers of x")
-    return field.map(context.symbols.unused)
 
 
 def _folded(fold: Callable[[Array, Array], Array], a: Array, b: Array, context: Context) -> Array:
@@ -73,19 +77,15 @@ def _moved(a: Array, b: Array, sign: int) -> Array:
     size, number = a.reshape(-1)[0], b.reshape(-1)[0]
     if sign == 1 and not isinstance(size, str):
         size, number = number, size
-    if isinstance(size, str) and size.isalpha() and not isinstance(number, str):
-        size = f"{size}{sign * int(number):+d}" if number else size
-    elif (
-        isinstance(size, str) and not isinstance(number, str) and offset(size, size[0]) is not None
-    ):
-        moved = (offset(size, size[0]) or 0) + sign * int(number)
-        size = f"{size[0]}{moved:+d}" if moved else size[0]
-    else:
+    known = offset(size, size[0]) if isinstance(size, str) else None
+    if known is None or isinstance(number, str):
         raise UnsupportedModelError("it computes with a variable size")
+    by = known + sign * int(number)
+    size = f"{size[0]}{by:+d}" if by else size[0]
     return np.full(np.broadcast_shapes(a.shape, b.shape), size, object)
 
 
-def _with_number(name: str, a: Tensor, b: Tensor, context: Context) -> Field | None:
+def _with_number(name: str, a: Value, b: Value, context: Context) -> Field | None:
     """Multiply by, or add, one number that is part of an activation."""
     field, number = (a, b) if isinstance(a, Field) else (b, a)
     if not isinstance(field, Field) or not isinstance(number, np.ndarray) or number.ndim:
@@ -117,7 +117,7 @@ for _name, _method, _fold in (
 
 
 @operator("MatMul", 13)
-def _matmul(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
+def _matmul(node: Node, context: Context, a: Value, b: Value) -> Value:
     if not isinstance(b, np.ndarray) or b.dtype.kind != "f":
         raise UnsupportedModelError("it multiplies by a matrix that is not constant")
     matrix: Array = b
@@ -142,7 +142,7 @@ def _matmul(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
 
 
 @operator("Gemm", 13)
-def _gemm(node: Node, context: Context, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
+def _gemm(node: Node, context: Context, a: Value, b: Value, c: Value | None = None) -> Value:
     for name in ("alpha", "beta"):
         if node.attributes.get(name, 1.0) != 1.0:
             raise UnsupportedModelError(f"expected {name} 1, got {node.attributes[name]:g}")
@@ -150,16 +150,16 @@ def _gemm(node: Node, context: Context, a: Tensor, b: Tensor, c: Tensor | None =
         raise UnsupportedModelError("it multiplies by a matrix that is not constant")
     if node.attributes.get("transA", 0):
         raise UnsupportedModelError("it transposes its first input")
-    y: Tensor = _matmul(node, context, a, b.T if node.attributes.get("transB", 0) else b)
-    return y if c is None else OPERATORS["Add"].apply(node, [y, c], context)[0]  # type: ignore[return-value]
+    y: Value = _matmul(node, context, a, b.T if node.attributes.get("transB", 0) else b)
+    return y if c is None else OPERATORS["Add"].apply(node, [y, c], context)[0]
 
 
-@operator("Identity", 25)
+@operator("Identity", 25, lengths=True)
 def _identity(node: Node, context: Context, x: Value) -> Value:
     return x
 
 
-@operator("Dropout", 22)
+@operator("Dropout", 22, lengths=True)
 def _dropout(
     node: Node,
     context: Context,
@@ -178,10 +178,10 @@ def _with_ones(sizes: Array) -> Array:
     return sizes if any(isinstance(s, str) for s in known) else np.reshape(known, sizes.shape)
 
 
-def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Tensor]:
+def _comparison(compare: Callable[[Array, Array], Array]) -> Callable[..., Value]:
     """Compare constants, as Keras does with a step's number, and values with constants."""
 
-    def apply(node: Node, context: Context, a: Tensor, b: Tensor) -> Tensor:
+    def apply(node: Node, context: Context, a: Value, b: Value) -> Value:
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             if node.operator == "Equal" and b.dtype.kind == "i" and (b < 0).all():
                 a = _with_ones(a)
@@ -208,7 +208,7 @@ for _name, _newest, _compare in (
 
 
 @operator("Where", 16)
-def _where(node: Node, context: Context, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def _where(node: Node, context: Context, condition: Value, a: Value, b: Value) -> Value:
     if isinstance(condition, Field):
         return _chosen(condition, a, b, context)
     if condition.dtype != bool or not condition.size:
@@ -227,45 +227,23 @@ def _where(node: Node, context: Context, condition: Tensor, a: Tensor, b: Tensor
     return chosen
 
 
-def _chosen(condition: Field, a: Tensor, b: Tensor, context: Context) -> Field:
+def _chosen(condition: Field, a: Value, b: Value, context: Context) -> Field:
     """Choose between values vector by vector."""
-    symbols = context.symbols
-    fields = [settled(as_field(value, symbols)) for value in (condition, a, b)]
-    size = max(field.vector.size for field in fields)
-    rank = max(field.ndim for field in fields)
-    fields = [_constants_as(padded(field, rank), fields, context) for field in fields]
-    fields[0] = fields[0].map(lambda item: symbols.repeated(item, size))
-    if len({field.kinds for field in fields}) > 1:
-        raise UnsupportedModelError("its condition and its values have different axes")
-    shape = np.broadcast_shapes(*(field.items.shape for field in fields))
-    context.symbols.spend(math.prod(shape))
-    items = [np.broadcast_to(field.items, shape).ravel() for field in fields]
-    found = [symbols.chosen(*three) for three in zip(*items, strict=True)]
-    return Field(fields[0].kinds, objects(found, shape))
-
-
-def _constants_as(field: Field, others: list[Field], context: Context) -> Field:
-    """Return constants with the axes and the size of other tensors."""
-    model = max(others, key=lambda other: (other.ndim, "B" in other.kinds))
-    size = max(other.vector.size for other in others)
-    if all(isinstance(item, Fixed) for item in field.flat):
-        for axis, kind in enumerate(model.kinds):
-            if field.kinds[axis] == "K" != kind and kind != "F":
-                field = as_kind(field, axis, kind)
-        if field.vector.size == 1 < size:
-            field = field.map(
-                lambda item: context.symbols.fixed(np.repeat(item.weight.array, size))  # type: ignore[attr-defined]
-            )
-    return field
+    left, right, _ = aligned(as_field(a, context.symbols), as_field(b, context.symbols))
+    condition, left, _ = aligned(condition, left)
+    left, right, kinds = aligned(left, right)
+    three = np.broadcast(condition.items, left.items, right.items)
+    context.symbols.spend(three.size)
+    return Field(kinds, objects((context.symbols.chosen(*one) for one in three), three.shape))
 
 
 @operator("Not", 1)
-def _not(node: Node, context: Context, x: Tensor) -> Tensor:
+def _not(node: Node, context: Context, x: Value) -> Value:
     return ~x if isinstance(x, np.ndarray) else x.map(context.symbols.negated)
 
 
 @operator("Tile", 13)
-def _tile(node: Node, context: Context, x: Tensor, repeats: Tensor) -> Tensor:
+def _tile(node: Node, context: Context, x: Value, repeats: Value) -> Value:
     """Repeat a condition for every feature."""
     times = integers(repeats)
     if isinstance(x, np.ndarray):
@@ -279,14 +257,14 @@ def _tile(node: Node, context: Context, x: Tensor, repeats: Tensor) -> Tensor:
 
 
 @operator("Neg", 13)
-def _neg(node: Node, context: Context, x: Tensor) -> Tensor:
+def _neg(node: Node, context: Context, x: Value) -> Value:
     return -x if isinstance(x, np.ndarray) else x.map(context.symbols.negate)
 
 
 @operator("BatchNormalization", 15)
 def _batch_normalization(
-    node: Node, context: Context, x: Tensor, scale: Tensor, B: Tensor, mean: Tensor, var: Tensor
-) -> Tensor:
+    node: Node, context: Context, x: Value, scale: Value, B: Value, mean: Value, var: Value
+) -> Value:
     """Return scale * (x - mean) / sqrt(var + epsilon) + B along axis 1, as in evaluation."""
     if node.attributes.get("training_mode", 0) or (
         node.version < 7 and not node.attributes.get("is_test", 0)
@@ -303,13 +281,13 @@ def _batch_normalization(
     symbols = context.symbols
     by = numbers[0] / np.sqrt(numbers[3] + epsilon)
     names = [f"{symbols.weight(array).name} (BatchNormalization)" for array in given[:2]]
-    factor = symbols.fixed_as(by, names[0])
-    plus = symbols.fixed_as(numbers[1] - by * numbers[2], names[1])
+    factor = symbols.fixed(by, names[0])
+    plus = symbols.fixed(numbers[1] - by * numbers[2], names[1])
     return field.map(lambda item: symbols.add(symbols.multiply(item, factor), plus))
 
 
-def _reduction(node: Node, given: Tensor | None, rank: int) -> list[int]:
-    axes = node.attributes.get("axes") if given is None else integers(given)
+def _reduction(node: Node, said: Value | None, rank: int) -> list[int]:
+    axes = given(node, "axes", said)
     if axes is None:
         return list(range(rank))[::-1] if not node.attributes.get("noop_with_empty_axes", 0) else []
     return sorted({normal(axis, rank) for axis in axes}, reverse=True)
@@ -317,7 +295,7 @@ def _reduction(node: Node, given: Tensor | None, rank: int) -> list[int]:
 
 @operator("ReduceSum", 13)
 @operator("ReduceMean", 18)
-def _sum(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
+def _sum(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
     """Add up items along counted axes, such as the directions of a layer."""
     field, symbols = as_field(x, context.symbols), context.symbols
     for axis in _reduction(node, axes, field.ndim):
@@ -347,7 +325,7 @@ def _sum(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) ->
 
 
 @operator("ReduceMax", 20)
-def _max(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
+def _max(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
     if not isinstance(x, np.ndarray) or x.dtype == object:
         raise UnsupportedModelError("it takes the largest of values that are not constant")
     if not x.ndim:  # PyTorch has an axis 0 there
@@ -359,7 +337,7 @@ def _max(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) ->
 _HALVES = {10: "float16", 16: "bfloat16"}
 
 
-@operator("Cast", 28)
+@operator("Cast", 28, lengths=True)
 def _cast(node: Node, context: Context, x: Value) -> Value:
     kind = node.attributes.get("to", 0)
     to = {1: "f4", 11: "f8", 6: "i4", 7: "i8", 9: "?"}.get(kind)
@@ -372,8 +350,8 @@ def _cast(node: Node, context: Context, x: Value) -> Value:
     if isinstance(x, Field):
         if all(isinstance(item, Compared) for item in x.flat):
             return x
-        is_integer = is_ids(x)
-        if (to[0] == "f") == is_integer and not _is_one_hot(x):
+        kind = "i" if all(isinstance(item, Id | Length) for item in x.flat) else "f"
+        if to[0] != kind and not _is_one_hot(x):
             raise UnsupportedModelError("it converts between real numbers and integers")
     return x
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,29 +33,24 @@ if TYPE_CHECKING:
     from elman._network import Network
     from elman._typing import Array
     from elman.interop._chain import Part
+    from elman.interop.onnx.fields import Context, OnnxHalf
+    from elman.interop.onnx.graph import Graph, Meaning
     from elman.interop.onnx.masking import Mask
-    from elman.interop.onnx.recurrent import OnnxHalf
     from elman.interop.onnx.values import Symbols, Vector, Weight, When
 
 
 class OnnxModel(NamedTuple):
     """A graph: the halves of its recurrent layers, its inputs and outputs."""
 
+    graph: Graph
+    inputs: Meaning
+    context: Context
     halves: list[OnnxHalf]
     outputs: dict[str, Field]
-    x: str
-    x_kinds: str
-    ids: bool  # whether x has integers, for which the network reads vectors
-    states: dict[str, str]  # inputs that are states, and the kinds of their axes
-    defaults: dict[str, Array]  # of optional states
     lengths: str | None
     padded: bool  # whether the layers read `lengths`; if not, only the output does
-    unrolled: bool
-    metadata: dict[str, str]
-    names: dict[Vector, str]  # the graph's names of values
-    tables: list[str]  # the names of embeddings whose rows the network reads
-    rounds: list[str]  # the types of 16 bits that the graph rounds values to
     mask: Mask | None  # of the steps that the layers of the graph read
+    names: dict[Vector, str]  # the graph's names of values
 
     @property
     def masked(self) -> str:
@@ -168,12 +164,12 @@ def _start(half: OnnxHalf, model: OnnxModel) -> Piece | None:
     """Return the initial state of a direction if none is given, or None for zeros."""
     if isinstance(half.initial, Fixed):
         return piece(half.initial.weight)
-    if not isinstance(half.initial, Given) or half.initial.name not in model.defaults:
+    if not isinstance(half.initial, Given) or half.initial.name not in model.graph.defaults:
         return None
     given = half.initial
-    array = model.defaults[given.name]
+    array = model.graph.constants[given.name]
     if given.row is not None:
-        array = array.take(given.row, model.states[given.name].index("K"))
+        array = array.take(given.row, model.inputs.states[given.name].index("K"))
     rows: Array = array.reshape(-1, array.shape[-1])[:, given.start : given.start + given.size]
     if len(rows) != 1:
         raise UnsupportedModelError(f"input {given.name!r}: expected a default for one sequence")
@@ -253,10 +249,12 @@ def _head(y: Vector) -> _Head:
     if isinstance(inner, Shifted):
         mean, inner = inner.by, inner.source
     if isinstance(inner, Scaled):
-        std = _inverse(inner.by) if isinstance(inner, Divided) else inner.by
+        std = inner.by
+        if isinstance(inner, Divided):
+            std = replace(std, array=1 / std.array.astype(np.float64))
         inner = inner.source
     is_readout = isinstance(inner, Activated | Hidden | Joined) or (
-        isinstance(inner, Affine) and len(inner.terms) == 1
+        isinstance(inner, Affine) and len(inner.sources) == 1
     )
     if not is_readout or (std is not None and not (std.array > 0).all()):
         return _Head(y, None, None)
@@ -288,14 +286,10 @@ def _when(y: Vector, top: Vector, model: OnnxModel, symbols: Symbols) -> When:
     raise UnsupportedModelError("the output: expected it to read only the top layer")
 
 
-def _inverse(weight: Weight) -> Weight:
-    return type(weight)(1 / weight.array.astype(np.float64), weight.name)
-
-
 def _network(chain: list[Part], model: OnnxModel, head: _Head | None) -> _chain.Assembled:
     """Build the network, with the scaling of its outputs."""
     try:
-        said, has_mask = Said(metadata=model.metadata), model.padded or model.mask is not None
+        said, has_mask = Said(metadata=model.graph.metadata), model.padded or model.mask is not None
         made = _chain.assemble(chain, said, masked=model.masked, has_mask=has_mask)
         scaling = {} if head is None else {"output_std": head.std, "output_mean": head.mean}
         added = {name: piece(weight) for name, weight in scaling.items() if weight is not None}
@@ -313,26 +307,27 @@ def _network(chain: list[Part], model: OnnxModel, head: _Head | None) -> _chain.
 
 
 def _input_rows(model: OnnxModel) -> list[Row]:
-    rows = [Row(model.x, "x", _axes(model.x_kinds, ids=model.ids, rows=bool(model.tables)))]
-    for name in model.states:
+    x, kinds, ids, states = model.inputs
+    rows = [Row(x, "x", _axes(kinds, ids=ids, rows=bool(model.context.tables)))]
+    for name in states:
         used = [c for c in model.halves if isinstance(c.initial, Given) and c.initial.name == name]
         rows.append(Row(name, "state" if used else "", "the initial state of the layers"))
     if model.lengths is not None:
         note = "net.run(x, mask=numpy.arange(T) < lengths[:, None]) gives every step of the graph"
         rows.append(Row(model.lengths, "lengths", note if model.padded else _ENDS))
     if model.mask is not None:
-        rows.append(Row(model.x, "mask", _mask_note(model)))
+        rows.append(Row(x, "mask", _mask_note(model)))
     note = "the network reads rows of this table, one for each integer"
-    rows += [Row(name, "", note) for name in model.tables]
+    rows += [Row(name, "", note) for name in model.context.tables]
     note = "the graph rounds values to {}, the network does not: they differ by that"
-    return rows + [Row("Cast", "", note.format(kind)) for kind in model.rounds]
+    return rows + [Row("Cast", "", note.format(kind)) for kind in model.context.rounds]
 
 
 _ENDS = "of outputs only: net.run(x, lengths=lengths, outputs='last').output"
 
 
 def _rolled_rows(model: OnnxModel, layers: list[list[int]], made: _chain.Assembled) -> list[Row]:
-    if not model.unrolled:
+    if not model.graph.is_unrolled:
         return []
     recurrent = [
         i for i, tap in enumerate(made.taps) if tap in map(_NAME.format, range(len(layers)))
@@ -348,7 +343,7 @@ def _mask_note(model: OnnxModel) -> str:
     assert model.mask is not None
     numbers = sorted({float(number) for number in model.mask.number})
     number = f"{numbers[0]:g}" if len(numbers) == 1 else str(numbers)
-    if model.ids:
+    if model.inputs.ids:
         return f"the graph skips the integer {number}: net.run(x, mask=integers != {number})"
     return (
         f"the graph skips steps whose features are all {number}:"

@@ -11,44 +11,42 @@ import numpy as np
 from elman.errors import ModelFormatError, UnsupportedModelError
 from elman.interop.onnx.fields import (
     Context,
-    Tensor,
     aligned,
     as_field,
     as_kind,
-    integers,
+    given,
     normal,
     offset,
     operator,
     padded,
     part_sizes,
-    sizes,
     sizes_of,
     uniform,
 )
 from elman.interop.onnx.ids import is_ids, table_rows
 from elman.interop.onnx.reshaping import product, reshape
-from elman.interop.onnx.values import Field, as_array, objects
+from elman.interop.onnx.values import Field, Value, as_array, objects
 
 if TYPE_CHECKING:
     from elman._typing import Array
     from elman.interop.onnx.graph import Node
-    from elman.interop.onnx.values import Symbols
+    from elman.interop.onnx.values import Symbols, When
 
 
 _LARGE = 2**31 - 1  # exporters write this or more for "to the end"
 
 
 @operator("Transpose", 25)
-def _transpose(node: Node, context: Context, x: Tensor) -> Tensor:
+def _transpose(node: Node, context: Context, x: Value) -> Value:
     order = node.attributes.get("perm", list(range(x.ndim))[::-1])
     if sorted(order) != list(range(x.ndim)):
         raise ModelFormatError(f"expected an order of {x.ndim} axes, got {order}")
     return x.transpose(order)
 
 
-@operator("Squeeze", 25)
-def _squeeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
-    chosen, known = _axes(node, axes), sizes_of(x, context)
+@operator("Squeeze", 25, lengths=True)
+def _squeeze(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
+    chosen, known = given(node, "axes", axes), sizes_of(x, context)
     if chosen is None:
         if any(isinstance(size, str) for size in known):
             raise UnsupportedModelError("expected axes to drop, got none")
@@ -62,9 +60,9 @@ def _squeeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = None
     return x
 
 
-@operator("Unsqueeze", 25)
-def _unsqueeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = None) -> Tensor:
-    chosen = _axes(node, axes)
+@operator("Unsqueeze", 25, lengths=True)
+def _unsqueeze(node: Node, context: Context, x: Value, axes: Value | None = None) -> Value:
+    chosen = given(node, "axes", axes)
     if chosen is None:
         raise ModelFormatError("expected the axes to add, got none")
     if isinstance(x, np.ndarray):
@@ -75,8 +73,8 @@ def _unsqueeze(node: Node, context: Context, x: Tensor, axes: Tensor | None = No
     return x
 
 
-@operator("Reshape", 25)
-def _reshape(node: Node, context: Context, x: Tensor, shape: Tensor | None = None) -> Tensor:
+@operator("Reshape", 25, lengths=True)
+def _reshape(node: Node, context: Context, x: Value, shape: Value | None = None) -> Value:
     target = node.attributes.get("shape") if node.version < 5 else shape
     if target is None or isinstance(target, Field):
         raise UnsupportedModelError("its shape is not constant")
@@ -85,7 +83,7 @@ def _reshape(node: Node, context: Context, x: Tensor, shape: Tensor | None = Non
         return _reshape_numbers(x, wanted)
     if node.attributes.get("allowzero", 0) and 0 in wanted:
         raise UnsupportedModelError("a size of 0 is not supported")
-    known = sizes(x, context)
+    known = sizes_of(x, context)
     wanted = [known[i] if size == 0 and i < len(known) else size for i, size in enumerate(wanted)]
     return reshape(x, part_sizes(x, context), wanted, context.symbols)
 
@@ -97,7 +95,7 @@ def _reshape_numbers(x: Array, wanted: list[Any]) -> Array:
 
 
 @operator("Flatten", 25)
-def _flatten(node: Node, context: Context, x: Tensor) -> Field:
+def _flatten(node: Node, context: Context, x: Value) -> Field:
     field = as_field(x, context.symbols)
     axis = node.attributes.get("axis", 1)
     axis = axis + field.ndim if axis < 0 else axis
@@ -112,67 +110,60 @@ def _flatten(node: Node, context: Context, x: Tensor) -> Field:
 def _slice(
     node: Node,
     context: Context,
-    x: Tensor,
-    starts: Tensor | None = None,
-    ends: Tensor | None = None,
-    axes: Tensor | None = None,
-    steps: Tensor | None = None,
-) -> Tensor:
-    said: list[list[int] | None]
-    if node.version < 10:
-        said = [node.attributes.get(name) for name in ("starts", "ends", "axes")] + [None]
-    else:
-        said = [None if a is None else _places(a) for a in (starts, ends, axes, steps)]
+    x: Value,
+    starts: Value | None = None,
+    ends: Value | None = None,
+    axes: Value | None = None,
+    steps: Value | None = None,
+) -> Value:
+    inputs = {"starts": starts, "ends": ends, "axes": axes, "steps": steps}
+    said = [_places(node, name, value) for name, value in inputs.items()]
     first, last = said[0] or [], said[1] or []
-    places = list(range(len(first))) if said[2] is None else said[2]
+    chosen = list(range(len(first))) if said[2] is None else said[2]
     strides = [1] * len(first) if said[3] is None else said[3]
-    for start, end, axis, step in zip(first, last, places, strides, strict=True):
-        x = _take(x, normal(axis, x.ndim), slice(start, end, step), context)
+    for start, end, axis, step in zip(first, last, chosen, strides, strict=True):
+        axis = normal(axis, x.ndim)
+        x = _take(x, axis, slice(_at(start, x, axis), _at(end, x, axis), step), context)
     return x
 
 
-def _places(value: Tensor) -> list[int]:
-    """Return constant integers; "T - 1" is -1, counted from the end, and "T" the end."""
-    if not isinstance(value, np.ndarray) or value.dtype != object:
-        return integers(value)
-    places = []
-    for size in value.ravel().tolist():
-        found = size if isinstance(size, int) else offset(size, "T")
-        if found is None:
-            raise UnsupportedModelError("its places are not constant")
-        places.append(_LARGE if isinstance(size, str) and found == 0 else found)
-    return places
+def _places(node: Node, name: str, value: Value | None) -> list[Any] | None:
+    """Return constant integers, or variable sizes such as "T-1"."""
+    sizes = isinstance(value, np.ndarray) and value.dtype == object
+    return value.ravel().tolist() if sizes else given(node, name, value)  # type: ignore[union-attr]
 
 
-def _take(x: Tensor, axis: int, part: slice, context: Context) -> Tensor:
+def _at(place: int | str, x: Value, axis: int) -> int:
+    """Return a place along an axis: "T-1" is -1, counted from the end, "T" and more are the end."""
+    if not isinstance(place, str):
+        return place
+    found = offset(place, "T") if isinstance(x, Field) and x.kinds[axis] == "T" else None
+    if found is None:
+        raise UnsupportedModelError("its places are not constant")
+    return found if found < 0 else _LARGE
+
+
+def _take(x: Value, axis: int, part: slice, context: Context) -> Value:
     """Slice a tensor along one axis."""
     if not part.step:
         raise ModelFormatError("expected steps other than 0")
     if isinstance(x, np.ndarray):
         result: Array = x[(slice(None),) * axis + (part,)]
         return result
-    field, kind = x, x.kinds[axis]
+    kind = x.kinds[axis]
     if kind == "K":
-        index = [slice(None)] * field.items.ndim
-        index[field.item_axis(axis)] = part
-        return Field(field.kinds, field.items[tuple(index)])
-    known = sizes(field, context)[axis]
-    length = known if isinstance(known, int) else None
-    if length is not None:
-        start, stop, step = part.indices(length)
-        if step == 1 and (start, stop) == (0, length):
-            return field
-        if kind == "F" and step == 1 and start < stop:
-            return field.map(lambda item: context.symbols.features(item, start, stop))
-        if kind == "T" and length > 1 and abs(stop - start) == 1:
-            return _one_step(field, axis, start, length, context)
-    elif part.step == 1 and part.stop >= _LARGE:
-        if part.start == 0:
-            return field
-        if part.start == -1 and kind == "T":
-            return _one_step(field, axis, -1, None, context)
-    elif part.step == 1 and kind == "T" and (part.start, part.stop) == (0, 1):
-        return _one_step(field, axis, 0, None, context)
+        index = [slice(None)] * x.items.ndim
+        index[x.item_axis(axis)] = part
+        return Field(x.kinds, x.items[tuple(index)])
+    known = sizes_of(x, context)[axis]
+    length = known if isinstance(known, int) else _LARGE
+    start, stop, step = part.indices(length)
+    if step == 1 and (start, stop) == (0, length):
+        return x
+    if kind == "F" and step == 1 and start < stop:
+        return x.map(lambda item: context.symbols.features(item, start, stop))
+    if kind == "T" and len(range(start, stop, step)) == 1:
+        return _one_step(x, axis, start if part.start >= 0 else start - length, context)
     raise UnsupportedModelError(
         f"it takes a part of {_MEANINGS.get(kind, 'merged axes')}, which elman cannot express"
     )
@@ -181,72 +172,53 @@ def _take(x: Tensor, axis: int, part: slice, context: Context) -> Tensor:
 _MEANINGS = {"T": "the steps", "B": "the sequences of a batch", "F": "the features"}
 
 
-def _one_step(field: Field, axis: int, step: int, length: int | None, context: Context) -> Field:
+def _one_step(field: Field, axis: int, step: int, context: Context) -> Field:
     """Return the first or the last step as a counted axis."""
-    if step in (-1, None if length is None else length - 1):
-        last = field.map(lambda item: context.symbols.at(item, "last"))
-    elif step == 0:
-        last = field.map(lambda item: context.symbols.at(item, "first"))
-    else:
+    length = _LARGE if context.steps is None else context.steps
+    if step not in (0, -length, -1, length - 1):
         raise UnsupportedModelError(f"it takes step {step}, neither the first nor the last")
-    kinds = (*field.kinds[:axis], "K", *field.kinds[axis + 1 :])
-    return Field(kinds, np.expand_dims(last.items, last.item_axis(axis)))
+    when: When = "last" if step in (-1, length - 1) else "first"
+    taken = field.map(lambda item: context.symbols.at(item, when))
+    return Field(taken.kinds[:axis] + taken.kinds[axis + 1 :], taken.items).expand(axis)
 
 
 @operator("Gather", 13)
-def _gather(node: Node, context: Context, x: Tensor, indices: Tensor) -> Tensor:
+def _gather(node: Node, context: Context, x: Value, indices: Value) -> Value:
     if isinstance(x, np.ndarray) and isinstance(indices, Field) and is_ids(indices):
         if node.attributes.get("axis", 0) not in (0, -x.ndim):
             raise UnsupportedModelError("expected rows of a table, got another axis")
         return table_rows(x, indices, context)
-    if (place := _last_place(indices, x, node.attributes.get("axis", 0), context)) is not None:
-        return _gathered_step(x, *place, context)  # type: ignore[arg-type]
+    axis = normal(node.attributes.get("axis", 0), x.ndim or 1)
+    if isinstance(indices, np.ndarray) and indices.dtype == object and indices.size == 1:
+        place = _at(indices.reshape(-1)[0], x, axis)
+        indices = np.full(indices.shape, place)
     if not isinstance(indices, np.ndarray) or indices.dtype.kind != "i":
         raise UnsupportedModelError("its indices are not constant integers")
-    axis = node.attributes.get("axis", 0)
     context.symbols.spend(indices.size)
     if isinstance(x, np.ndarray):
         if x.ndim and x.size:
             context.symbols.spend(numbers=indices.size * (x.size // x.shape[axis]))
         return as_array(np.take(x, indices, axis), x.dtype)
-    axis = normal(axis, x.ndim)
     kind = x.kinds[axis]
     if kind == "K" and indices.ndim <= 1:
         items = as_array(np.take(x.items, indices, x.item_axis(axis)))
         context.symbols.spend(items.size)
         return Field(x.kinds[:axis] + ("K",) * indices.ndim + x.kinds[axis + 1 :], items)
     if kind == "T" and indices.size == 1 and indices.ndim <= 1:
-        return _gathered_step(x, axis, int(indices.item()), indices.ndim, context)
+        taken = _one_step(x, axis, int(indices.item()), context)
+        return taken if indices.ndim else uniform(taken, axis)
     raise UnsupportedModelError(
         f"it selects from {_MEANINGS.get(kind, 'merged axes')}, which elman cannot express"
     )
 
 
-def _gathered_step(x: Field, axis: int, step: int, rank: int, context: Context) -> Field:
-    taken = _one_step(x, axis, step, context.steps, context)
-    return taken if rank else uniform(taken, axis)
-
-
-def _last_place(
-    indices: Tensor, x: Tensor, axis: int, context: Context
-) -> tuple[int, int, int] | None:
-    """Return the axis, the step and the rank of an index `steps - 1` of a variable number."""
-    if not isinstance(indices, np.ndarray) or indices.dtype != object or indices.size != 1:
-        return None
-    axis = normal(axis, x.ndim)
-    if isinstance(x, np.ndarray) or x.kinds[axis] != "T" or indices.ndim > 1:
-        return None
-    step = offset(indices.reshape(-1)[0], "T")
-    return None if step is None or step >= 0 else (axis, step, indices.ndim)
-
-
 @operator("Split", 18)
-def _split(node: Node, context: Context, x: Tensor, given: Tensor | None = None) -> list[Tensor]:
+def _split(node: Node, context: Context, x: Value, split: Value | None = None) -> list[Value]:
     axis = normal(node.attributes.get("axis", 0), x.ndim)
     known = sizes_of(x, context)[axis]
     if not isinstance(known, int):
         raise UnsupportedModelError("it splits an axis of unknown size")
-    lengths = node.attributes.get("split") if given is None else integers(given)
+    lengths = given(node, "split", split)
     if lengths is None:
         each = -(-known // max(len(node.outputs), 1))
         lengths = [min(each, known - each * i) for i in range(len(node.outputs))]
@@ -258,7 +230,7 @@ def _split(node: Node, context: Context, x: Tensor, given: Tensor | None = None)
 
 
 @operator("Concat", 13)
-def _concat(node: Node, context: Context, *values: Tensor) -> Tensor:
+def _concat(node: Node, context: Context, *values: Value) -> Value:
     axis = node.attributes.get("axis", 1 if node.version < 4 else None)
     if axis is None or not values:
         raise ModelFormatError("expected tensors and an axis")
@@ -285,53 +257,51 @@ def _joined(a: Field, b: Field, axis: int, symbols: Symbols) -> Field:
     return Field(kinds, items)
 
 
-def _axes(node: Node, given: Tensor | None) -> list[int] | None:
-    if node.version >= 13:
-        return None if given is None else integers(given)
-    axes: list[int] | None = node.attributes.get("axes")
-    return axes
-
-
 # --- shapes ---------------------------------------------------------------------------------------
 
 
-@operator("Shape", 25)
-def _shape(node: Node, context: Context, x: Tensor) -> Array:
+@operator("Shape", 25, lengths=True)
+def _shape(node: Node, context: Context, x: Value) -> Array:
     part = sizes_of(x, context)[node.attributes.get("start", 0) : node.attributes.get("end", None)]
-    whole = all(isinstance(size, int) for size in part)
-    return np.array(part, np.int64 if whole else object)
+    return np.array(part, object)
 
 
 @operator("Size", 25)
-def _size(node: Node, context: Context, x: Tensor) -> Array:
-    whole = product(sizes_of(x, context))
-    return np.array(whole, np.int64 if isinstance(whole, int) else object)
+def _size(node: Node, context: Context, x: Value) -> Array:
+    return np.array(product(sizes_of(x, context)), object)
 
 
-@operator("Expand", 13)
-def _expand(node: Node, context: Context, x: Tensor, shape: Tensor) -> Tensor:
+@operator("Expand", 13, lengths=True)
+def _expand(node: Node, context: Context, x: Value, shape: Value) -> Value:
     if not isinstance(shape, np.ndarray) or shape.ndim != 1:
         raise UnsupportedModelError("its shape is not constant")
     if isinstance(x, np.ndarray):
         return _of_shape(x, shape.tolist(), context)
     field = padded(x, max(len(shape), x.ndim))
-    known = sizes(field, context)
+    known = sizes_of(field, context)
     for axis, size in enumerate(shape, start=len(known) - len(shape)):
         if size in (1, known[axis]):
             continue
-        if size not in ("B", context.batch) or field.kinds[axis] != "K":
+        if field.kinds[axis] != "K":
             raise UnsupportedModelError("it repeats values along an axis other than the batch")
-        field = as_kind(field, axis, "B")
+        if size in ("B", context.batch) and "B" not in field.kinds:
+            field = as_kind(field, axis, "B")
+        else:
+            field = _repeat(field, axis, size, context)
     return field
 
 
-def _repeated(x: Array, shape: tuple[int, ...], context: Context) -> Array:
-    context.symbols.spend(numbers=math.prod(shape))
-    return np.broadcast_to(x, shape)
+def _repeat(field: Field, axis: int, count: Any, context: Context) -> Field:
+    """Repeat the item of a counted axis."""
+    place = field.item_axis(axis)
+    if isinstance(count, str) or count < 1 or field.items.shape[place] != 1:
+        raise UnsupportedModelError("it repeats values along an axis other than the batch")
+    context.symbols.spend(field.items.size * count)
+    return Field(field.kinds, field.items.repeat(count, place))
 
 
 @operator("ReduceProd", 18)
-def _size_product(node: Node, context: Context, x: Tensor) -> Tensor:
+def _size_product(node: Node, context: Context, x: Value) -> Value:
     """Return the product of sizes."""
     if not isinstance(x, np.ndarray) or x.ndim != 1 or (x.size != 1 and x.dtype.kind != "i"):
         raise UnsupportedModelError("it multiplies other values than sizes")
@@ -340,17 +310,19 @@ def _size_product(node: Node, context: Context, x: Tensor) -> Tensor:
 
 
 @operator("ConstantOfShape", 25)
-def _constant_of_shape(node: Node, context: Context, shape: Tensor) -> Tensor:
+def _constant_of_shape(node: Node, context: Context, shape: Value) -> Value:
     if not isinstance(shape, np.ndarray) or shape.ndim != 1:
         raise UnsupportedModelError("its shape is not constant")
     value = node.attributes.get("value", np.zeros(1, np.float32)).reshape(())
     return _of_shape(value, shape.tolist(), context)
 
 
-def _of_shape(array: Array, wanted: list[int | str], context: Context) -> Tensor:
+def _of_shape(array: Array, wanted: list[int | str], context: Context) -> Value:
     """Return an array in a shape with variable sizes: B is that of the sequences."""
     counted = tuple(1 if isinstance(size, str) else int(size) for size in wanted)
-    array = _repeated(array, np.broadcast_shapes(array.shape, counted), context)
+    shape = np.broadcast_shapes(array.shape, counted)
+    context.symbols.spend(numbers=math.prod(shape))
+    array = np.broadcast_to(array, shape)
     if array.dtype.kind != "f" or "B" not in wanted[:-1]:
         return array
     field = as_field(array, context.symbols)

@@ -8,18 +8,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop.onnx.reshaping import product
-from elman.interop.onnx.values import Field, Lengths, as_array, objects
+from elman.interop.onnx.reshaping import product, shown
+from elman.interop.onnx.values import Field, Length, Value, as_array, objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from elman.interop.onnx.graph import Node
-    from elman.interop.onnx.values import Symbols, Value, Vector
+    from elman.interop.onnx.values import Function, Symbols, Vector, Weight
 
 
-Tensor = np.ndarray | Field  # the inputs of almost all operators
 OF_LENGTHS = "it computes with the lengths of the sequences"
+
+
+class OnnxHalf(NamedTuple):
+    """One direction of a recurrent layer."""
+
+    where: str  # its place in the graph, for rows and errors
+    source: Vector  # its input at every step
+    direction: str
+    W_xh: Weight
+    W_hh: Weight
+    biases: tuple[Weight, ...]
+    function: Function
+    initial: Vector | None  # Fixed or Given; None: zeros
+    states: str | tuple[str, ...] | None  # the values with its states: of Y, or of each step
 
 
 class Context(NamedTuple):
@@ -30,13 +43,13 @@ class Context(NamedTuple):
     steps: int | None  # the size of axis T, if known
     rows: bool  # whether the network reads rows of a table for the integers of x
     tables: list[str]  # the names of these tables
-    rounds: list[str]  # the types that values are rounded to in the graph
+    rounds: list[str]  # the types of 16 bits that values are rounded to in the graph
+    halves: list[OnnxHalf]  # of the RNN nodes
+    lengths: set[str | None]  # the inputs that these have for sequence_lens; None: none
 
 
 def as_field(value: Value, symbols: Symbols) -> Field:
     """Return an array as a field whose axes are all counted."""
-    if isinstance(value, Lengths):
-        raise UnsupportedModelError(OF_LENGTHS)
     if isinstance(value, Field):
         return value
     if value.ndim == 0:
@@ -67,14 +80,11 @@ def part_sizes(field: Field, context: Context) -> list[list[int | str]]:
     ]
 
 
-def sizes(field: Field, context: Context) -> list[int | str]:
+def sizes_of(value: Value, context: Context) -> list[int | str]:
     """Return the size of every axis, or the axis' name if unknown."""
-    return [product(parts) for parts in part_sizes(field, context)]
-
-
-def sizes_of(value: Tensor, context: Context) -> list[int | str]:
-    """Return the size of every axis of a field or an array."""
-    return sizes(value, context) if isinstance(value, Field) else list(value.shape)
+    if isinstance(value, Field):
+        return [product(parts) for parts in part_sizes(value, context)]
+    return list(value.shape)
 
 
 def uniform(field: Field, axis: int) -> Field:
@@ -104,7 +114,7 @@ def aligned(a: Field, b: Field) -> tuple[Field, Field, tuple[str, ...]]:
             kinds.append(mine)
         else:
             raise UnsupportedModelError(
-                f"it combines tensors with the axes {_named(a.kinds)} and {_named(b.kinds)}"
+                f"it combines tensors with the axes {shown(a.kinds)} and {shown(b.kinds)}"
             )
     _require_one_of_each(kinds)
     return a, b, tuple(kinds)
@@ -134,10 +144,6 @@ def as_kind(field: Field, axis: int, kind: str) -> Field:
     return Field(kinds, field.items.reshape(*shape[:place], *[1] * kind.count("K"), *shape[place:]))
 
 
-def _named(kinds: Sequence[str]) -> str:
-    return "(" + ", ".join(kinds) + ")"
-
-
 def binary(
     a: Value, b: Value, combine: Callable[[Vector, Vector], Vector], context: Context
 ) -> Field:
@@ -156,11 +162,30 @@ def binary(
     return Field(kinds, objects((combine(x, y) for x, y in pairs), pairs.shape))
 
 
+def moved(node: Node, a: Value, b: Value, context: Context) -> Field | None:
+    """Return integers of an input plus or minus a constant number, or None for other terms."""
+    sign = {"Add": 1, "Sub": -1}.get(node.operator)
+    field, number = (b, a) if sign == 1 and isinstance(b, Field) else (a, b)
+    if sign is None or not isinstance(field, Field) or not isinstance(number, np.ndarray):
+        return None
+    if number.size != 1 or number.dtype.kind != "i":
+        return None
+    by = sign * int(number.reshape(-1)[0])
+    field = padded(field, max(field.ndim, number.ndim))
+    return field.map(lambda item: context.symbols.moved(item, by))
+
+
 def integers(value: Value) -> list[int]:
     """Return constant integers."""
     if not isinstance(value, np.ndarray) or value.dtype.kind != "i":
         raise UnsupportedModelError("expected constant integers")
     return [int(number) for number in value.ravel()]
+
+
+def given(node: Node, name: str, value: Value | None) -> list[int] | None:
+    """Return integers that are an attribute of old versions of an operator, then an input."""
+    attribute: list[int] | None = node.attributes.get(name)
+    return attribute if value is None else integers(value)
 
 
 def normal(axis: int, rank: int) -> int:
@@ -178,6 +203,11 @@ def offset(size: object, name: str) -> int | None:
     return 0 if not rest else int(rest) if rest[0] in "+-" else None
 
 
+def of_lengths(value: Value | None) -> bool:
+    """Return whether a tensor has integers made of the lengths; all its items are, or none."""
+    return isinstance(value, Field) and isinstance(next(value.items.flat, None), Length)
+
+
 # --- operators ------------------------------------------------------------------------------------
 
 
@@ -192,10 +222,13 @@ OPERATORS: dict[str, Operator] = {}  # by ONNX's name
 FOR_LENGTHS: dict[str, Callable[..., Any]] = {}  # what they do with lengths among their inputs
 
 
-def operator(name: str, newest: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def operator(
+    name: str, newest: int, *, lengths: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function of a node, the context and the node's inputs as an operator.
 
-    Inputs with a default are optional. The function returns one output, or a list of them.
+    Inputs with a default are optional. The function returns one output, or a list of them. With
+    `lengths`, it treats integers made of the lengths of the sequences as any other values.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -207,19 +240,21 @@ def operator(name: str, newest: int) -> Callable[[Callable[..., Any]], Callable[
         def apply(node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
             needed = inputs if several else inputs[:least]
             present = sum(value is not None for value in needed)
-            if present < max(least, len(needed)) or (len(inputs) > most and not several):
-                raise ModelFormatError(f"expected {least} inputs, got {len(inputs)}")
-            if any(isinstance(value, Lengths) for value in inputs):
-                if name not in FOR_LENGTHS:
-                    raise UnsupportedModelError(OF_LENGTHS)
-                result = FOR_LENGTHS[name](node, context, *inputs)
-            else:
-                result = function(node, context, *inputs)
+            if present < max(least, len(needed)):
+                raise ModelFormatError(f"inputs: expected the first {least}, got {present} of them")
+            if len(inputs) > most and not several:
+                raise ModelFormatError(f"inputs: expected {most} at most, got {len(inputs)}")
+            chosen = FOR_LENGTHS.get(name) if any(map(of_lengths, inputs)) else function
+            if chosen is None:
+                raise UnsupportedModelError(OF_LENGTHS)
+            result = chosen(node, context, *inputs)
             results = result if isinstance(result, list) else [result]
             # NumPy's arithmetic makes numbers of arrays without axes
             return [np.asarray(one) if isinstance(one, np.generic) else one for one in results]
 
         OPERATORS[name] = Operator(apply, newest)
+        if lengths:
+            FOR_LENGTHS[name] = function
         return function
 
     return register

@@ -51,16 +51,14 @@ def load(source: object, *, external_data: bool) -> Proto:
 
 def _require_text(model: Proto) -> None:
     """Refuse strings that are not UTF-8, which protobuf returns as bytes."""
-    graph = model.graph
     strings = [entry.domain for entry in model.opset_import]
     strings += [text for entry in model.metadata_props for text in (entry.key, entry.value)]
-    strings += [part.name for part in [*graph.input, *graph.output]]
-    tensors = list(graph.initializer)
-    for node in graph.node:
-        strings += [node.op_type, node.name, node.domain, *node.input, *node.output]
-        strings += [text for a in node.attribute for text in (a.name, a.ref_attr_name)]
-        tensors += [attribute.t for attribute in node.attribute]
-    for tensor in tensors:
+    for graph in _graphs(model.graph):
+        strings += [part.name for part in [*graph.input, *graph.output]]
+        for node in graph.node:
+            strings += [node.op_type, node.name, node.domain, *node.input, *node.output]
+            strings += [text for a in node.attribute for text in (a.name, a.ref_attr_name)]
+    for tensor in _tensors(model.graph):
         strings.append(tensor.name)
         strings += [text for entry in tensor.external_data for text in (entry.key, entry.value)]
     for text in strings:
@@ -85,13 +83,23 @@ def type_name(proto: Proto, number: int) -> str:
     return str(proto.DataType.Name(number)) if number in proto.DataType.values() else str(number)
 
 
-def _tensors(graph: Proto) -> Iterator[Proto]:
-    """Yield every tensor of a graph; graphs inside nodes are not read."""
-    yield from graph.initializer
+def _graphs(graph: Proto) -> Iterator[Proto]:
+    """Yield a graph and the graphs inside its nodes."""
+    yield graph
     for node in graph.node:
         for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
+
+
+def _tensors(graph: Proto) -> Iterator[Proto]:
+    """Yield every tensor of a graph and of the graphs inside its nodes."""
+    for inner in _graphs(graph):
+        yield from inner.initializer
+        for node in inner.node:
+            for attribute in node.attribute:
+                yield attribute.t
+                yield from attribute.tensors
 
 
 def import_onnx() -> Proto:
@@ -135,7 +143,8 @@ class _External:
             )
         check_tensor(tensor, what)
         location, offset, length = _entries(tensor, what)
-        expected = math.prod(tensor.dims) * _item_bytes(tensor)
+        item = import_onnx().helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        expected = math.prod(tensor.dims) * item.itemsize
         if length is not None and length != expected:
             raise ModelFormatError(f"{what}: expected {expected} bytes of data, got {length}")
         return self._range(os.path.join(self._folder, location), offset, expected, what)
@@ -182,11 +191,6 @@ def _entries(tensor: Proto, what: str) -> tuple[str, int, int | None]:
             raise ModelFormatError(f"{what}: expected a number for {key}, got {_show(text)}")
         numbers.append(int(text) if text else None)
     return location, numbers[0] or 0, numbers[1]
-
-
-def _item_bytes(tensor: Proto) -> int:
-    onnx = import_onnx()
-    return int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
 def _require_plain(status: os.stat_result, what: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import graphlib
+import heapq
+import itertools
 import reprlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,6 +73,20 @@ class Graph(NamedTuple):
     nodes: list[Node]  # those that the outputs depend on, in order
     outputs: list[str]
     metadata: dict[str, str]  # user metadata
+
+    @property
+    def is_unrolled(self) -> bool:
+        """Whether no node is recurrent by itself."""
+        return not any(node.operator == "RNN" for node in self.nodes)
+
+
+class Meaning(NamedTuple):
+    """An interpretation of the inputs of a graph."""
+
+    x: str
+    x_kinds: str  # of the axes of x
+    ids: bool  # whether x has integers, for which the network reads vectors
+    states: dict[str, str]  # inputs that are states, and the kinds of their axes
 
 
 def read_graph(model: Proto) -> Graph:
@@ -176,37 +193,34 @@ def _live(proto: Proto) -> list[int]:
         for name in read[index]:
             if name not in made and name not in makers:
                 raise _unmade(index, node, name)
-    ordered: dict[int, None] = {}
-    for output in proto.output:
-        left = [makers[output.name]] if output.name in makers else []
-        waiting: set[int] = set()
-        while left:
-            index = left[-1]
-            before = {name: makers[name] for name in read[index] if name in makers}
-            before = {name: maker for name, maker in before.items() if maker not in ordered}
-            if index in ordered or not before:
-                ordered[left.pop()] = None
-                continue
-            waiting.add(index)
-            for name, maker in before.items():
-                if maker in waiting:
-                    raise _unmade(index, proto.node[index], name)
-            left += list(before.values())[::-1]
-    return _sorted(list(ordered), read, makers)
+    before: dict[int, set[int]] = {}  # the nodes that each live node reads
+    left = [makers[output.name] for output in proto.output if output.name in makers]
+    while left:
+        index = left.pop()
+        if index not in before:
+            before[index] = {makers[name] for name in read[index] if name in makers}
+            left += before[index]
+    try:
+        return _in_order(before)
+    except graphlib.CycleError as error:
+        cycle = error.args[1]  # each node is read by the next
+        maker, index = max(itertools.pairwise(cycle), key=lambda pair: pair[0] - pair[1])
+        name = next(name for name in read[index] if makers.get(name) == maker)
+        raise _unmade(index, proto.node[index], name) from None
 
 
-def _sorted(live: list[int], read: list[list[str]], makers: dict[str, int]) -> list[int]:
-    """Return nodes in the order of the graph as far as each comes after those it reads."""
-    in_order = sorted(live)
-    place = {index: position for position, index in enumerate(in_order)}
-    if all(
-        place[makers[name]] < place[index]
-        for index in in_order
-        for name in read[index]
-        if name in makers
-    ):
-        return in_order
-    return live
+def _in_order(before: dict[int, set[int]]) -> list[int]:
+    """Return nodes in the order of the graph as far as each comes after those before it."""
+    sorter = graphlib.TopologicalSorter(before)
+    sorter.prepare()
+    ready: list[int] = []
+    ordered = []
+    while sorter.is_active():
+        for index in sorter.get_ready():
+            heapq.heappush(ready, index)
+        ordered.append(heapq.heappop(ready))
+        sorter.done(ordered[-1])
+    return ordered
 
 
 def _what(index: int, node: Proto) -> str:
@@ -224,7 +238,7 @@ def _unmade(index: int, node: Proto, name: str) -> ModelFormatError | Unsupporte
 def _node(index: int, proto: Proto, opset: int, depth: int = 0) -> Node:
     import onnx
 
-    what = f"node {index} ({_label(proto.op_type, proto.name)})"
+    what = _what(index, proto)
     if "quantize" in proto.op_type.lower() or proto.op_type.endswith("Integer"):
         raise UnsupportedModelError(
             f"{what}: the model is quantized: it rounds its values to 8 bits or so, which no"
@@ -233,31 +247,25 @@ def _node(index: int, proto: Proto, opset: int, depth: int = 0) -> Node:
     if proto.domain not in ("", "ai.onnx"):
         domain = _show.repr(proto.domain)
         raise UnsupportedModelError(f"{what}: operators of the domain {domain} are not supported")
-    kinds = onnx.AttributeProto
-    for attribute in proto.attribute:
-        inner = attribute.type in (kinds.GRAPH, kinds.GRAPHS)
-        if inner and (proto.op_type, attribute.name) not in _BRANCHES:
-            raise UnsupportedModelError(f"{what}: nodes with inner graphs are not supported")
-        if attribute.type in (kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS, kinds.TYPE_PROTO):
-            raise UnsupportedModelError(
-                f"{what}: the type of the attribute {_show.repr(attribute.name)} is not supported"
-            )
-        if attribute.ref_attr_name:
-            raise ModelFormatError(f"{what}: an attribute refers to a missing function")
     if not onnx.defs.has(proto.op_type, ""):
         raise UnsupportedModelError(f"{what}: no standard operator has this name")
     try:
         schema = onnx.defs.get_schema(proto.op_type, opset, "")
     except onnx.defs.SchemaError:
         raise UnsupportedModelError(f"{what}: opset {opset} has no such operator") from None
+    graphs = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
     for attribute in proto.attribute:
         name = _show.repr(attribute.name)
+        if attribute.type in graphs and (proto.op_type, attribute.name) not in _BRANCHES:
+            raise UnsupportedModelError(f"{what}: nodes with inner graphs are not supported")
+        if attribute.ref_attr_name:
+            raise ModelFormatError(f"{what}: an attribute refers to a missing function")
         if attribute.name not in schema.attributes:
             raise UnsupportedModelError(f"{what}: the attribute {name} is unknown")
         if attribute.type != schema.attributes[attribute.name].type.value:
             raise ModelFormatError(f"{what}: the attribute {name} has the wrong type")
     attributes = {
-        a.name: _branch(a.g, opset, what, depth + 1) if a.type == kinds.GRAPH else _attribute(a)
+        a.name: _branch(a.g, opset, what, depth + 1) if a.type in graphs else _attribute(a)
         for a in proto.attribute
     }
     return Node(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman.errors import UnsupportedModelError
-from elman.interop.onnx.fields import Context, Tensor, operator
-from elman.interop.onnx.values import Field, Id
+from elman.interop.onnx.fields import Context, operator
+from elman.interop.onnx.values import Field, Id, Value
 
 if TYPE_CHECKING:
     from elman._typing import Array
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def is_ids(value: object) -> bool:
-    """Return whether a tensor has the integers of x."""
-    return isinstance(value, Field) and all(isinstance(item, Id) for item in value.flat)
+    """Return whether a tensor has the integers of x as they are."""
+    return isinstance(value, Field) and all(isinstance(i, Id) and not i.add for i in value.flat)
 
 
 def table_rows(table: Array, ids: Field, context: Context) -> Field:
@@ -53,7 +53,7 @@ def _step(item: Vector) -> int | None:
 
 
 @operator("OneHot", 11)
-def _one_hot(node: Node, context: Context, x: Tensor, depth: Tensor, values: Tensor) -> Field:
+def _one_hot(node: Node, context: Context, x: Value, depth: Value, values: Value) -> Field:
     if not isinstance(depth, np.ndarray) or not isinstance(values, np.ndarray):
         raise UnsupportedModelError("its depth and values are not constant")
     if (

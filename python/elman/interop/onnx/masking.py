@@ -1,7 +1,7 @@
 """Masks that a graph computes from x, as Keras does: steps that its layers skip.
 
 Every step of a masked layer ends in a choice: the new state where the mask is true, else the state
-before. `take_off` removes these choices, so that the recurrence can be rolled up; `check` proves
+before. `take_off` removes these choices, so that the recurrence can be rolled up; `Checker` proves
 that they were those of one mask over all steps of all layers.
 """
 
@@ -19,7 +19,7 @@ from elman.interop.onnx.values import (
     Id,
     Input,
     leaves_of,
-    sources_of,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -43,26 +43,20 @@ def take_off(vectors: Sequence[Vector], symbols: Symbols) -> dict[Vector, Vector
     plain: dict[Vector, Vector] = {}
     for vector in vectors:
         if isinstance(vector, Chosen):
-            plain[vector] = plain[vector.a]
+            _, new, _ = vector.sources
+            plain[vector] = plain[new]
         else:
             plain[vector] = symbols.of_parts(vector, plain.__getitem__)
     return plain
 
 
-def check(
-    outputs: Iterable[Vector],
-    plain: dict[Vector, Vector],
-    places: Mapping[Vector, tuple[int, int]],
-    first: Mapping[int, int],
-) -> Mask:
-    """Return the mask of all choices, or refuse.
+class Checker:
+    """Proves that all choices are those of one mask.
 
-    `places` has the half and the step of each cell, and `first` the first step of each half.
+    `plain` has what each vector is if the mask is true, `places` the half and the step of each
+    cell, and `first` the first step of each half.
     """
-    return _Checker(plain, places, first).run(outputs)
 
-
-class _Checker:
     def __init__(
         self,
         plain: dict[Vector, Vector],
@@ -76,6 +70,7 @@ class _Checker:
         self._kinds: dict[Vector, str] = {}  # of a choice between states: "hold", "zero", "first"
 
     def run(self, outputs: Iterable[Vector]) -> Mask:
+        """Return the mask of all choices, or refuse."""
         for vector in self._plain:  # each after its parts
             if isinstance(vector, Chosen):
                 self._add(vector)
@@ -86,16 +81,17 @@ class _Checker:
         return Mask(self._number, self._masked(outputs))
 
     def _add(self, choice: Chosen) -> None:
-        step = self._step(choice.condition)
-        what = self._plain[choice.a]
+        condition, new, old = choice.sources
+        step = self._step(condition)
+        what = self._plain[new]
         if what not in self._places:
             leaves = leaves_of(what)
             if not all(isinstance(leaf, Input | Id) and leaf.step == step for leaf in leaves):
                 raise UnsupportedModelError(_OTHER)
             return  # what a skipped step would read
-        if isinstance(choice.a, Chosen) or self._places[what][1] != step:
+        if isinstance(new, Chosen) or self._places[what][1] != step:
             raise UnsupportedModelError(_OTHER)
-        self._kinds[choice] = self._kind(choice, *self._places[what])
+        self._kinds[choice] = self._kind(old, *self._places[what])
 
     def _step(self, condition: Vector) -> int:
         """Return the step of a mask, and keep its number."""
@@ -111,12 +107,12 @@ class _Checker:
         self._number = number
         return x.step
 
-    def _kind(self, choice: Chosen, half: int, step: int) -> str:
-        if isinstance(choice.b, Fixed) and not choice.b.weight.array.any():
+    def _kind(self, old: Vector, half: int, step: int) -> str:
+        if isinstance(old, Fixed) and not old.weight.array.any():
             return "first" if step == self._first[half] else "zero"
         before = step + (1 if self._first[half] else -1)
-        held = self._kinds.get(choice.b) in ("hold", "first")
-        if held and self._places.get(self._plain[choice.b]) == (half, before):
+        held = self._kinds.get(old) in ("hold", "first")
+        if held and self._places.get(self._plain[old]) == (half, before):
             return "hold"
         raise UnsupportedModelError("a step that its mask leaves out does not keep the state")
 
@@ -126,7 +122,7 @@ class _Checker:
         assert isinstance(cell.source, Affine)
         half, step = self._places[self._plain[cell]]
         before = step + (1 if self._first[half] else -1)
-        for _, source in cell.source.terms:
+        for source in cell.source.sources:
             if self._places.get(self._plain[source]) == (half, before) and self._kinds.get(
                 source
             ) not in ("hold", "first"):
@@ -134,20 +130,12 @@ class _Checker:
 
     def _masked(self, outputs: Iterable[Vector]) -> str:
         """Return what the outputs of masked steps are."""
-        kinds: set[str] = set()
-        seen: set[Vector] = set()
-        left = list(outputs)
-        while left:
-            vector = left.pop()
-            if vector in seen:
-                continue
-            seen.add(vector)
+        kinds = set()
+        for vector in walk(outputs, self._kinds.__contains__):
             if vector in self._kinds:
                 kinds.add(self._kinds[vector])
             elif self._plain[vector] in self._places:
                 raise UnsupportedModelError("its outputs do not heed its mask")
-            else:
-                left += sources_of(vector)
         kinds -= {"first"}
         if len(kinds) > 1:
             raise UnsupportedModelError("its outputs at masked steps are of two kinds")

@@ -23,7 +23,7 @@ from elman.interop.onnx.values import (
     Shifted,
     Vector,
     parts_of,
-    sources_of,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def parts_between(base: Vector, vector: Vector, names: dict[Vector, str]) -> lis
         if isinstance(vector, Activated) and (vector is top or not _is_linear(vector)):
             found.append(_chain.Function(name, activation_of(vector.function)))
             vector = vector.source
-        elif isinstance(vector, Affine) and len(vector.terms) == 1 and _is_whole(vector, halves):
+        elif isinstance(vector, Affine) and len(vector.sources) == 1 and _is_whole(vector, halves):
             ((W, vector_below),) = vector.terms
             biases = tuple(piece(weight) for weight in vector.biases)
             found.append(_chain.Affine(name, piece(W), biases))
@@ -84,7 +84,7 @@ def _is_linear(vector: Activated) -> bool:
 
 def _is_whole(vector: Affine, halves: tuple[Vector, ...]) -> bool:
     """Return whether a linear map reads no single half of several."""
-    return len(halves) == 1 or vector.terms[0][1] not in halves
+    return len(halves) == 1 or vector.source not in halves
 
 
 def _scaling(name: str, vector: Scaled | Shifted) -> Part:
@@ -119,20 +119,13 @@ def _standardized(parts: list[Part]) -> list[Part]:
 
 def _atoms(vector: Vector, base: Vector) -> set[Vector]:
     """Return the vectors that a vector is an affine map of: parts of `base`, or activations."""
-    atoms: set[Vector] = set()
-    ends, left, seen = {base, *parts_of(base)}, [vector], set()
-    while left:
-        part = left.pop()
-        if part in seen:
-            continue
-        seen.add(part)
-        if part in ends or (isinstance(part, Activated) and not _is_linear(part)):
-            atoms |= set(parts_of(part)) if part is base else {part}
-        elif inner := sources_of(part):
-            left += inner
-        elif not isinstance(part, Affine):  # one without terms is a constant
-            atoms.add(part)
-    return atoms
+    halves = parts_of(base)
+
+    def is_atom(part: Vector) -> bool:
+        return part in halves or (isinstance(part, Activated) and not _is_linear(part))
+
+    atoms = {part for part in walk([vector], is_atom) if is_atom(part) or not part.sources}
+    return {atom for atom in atoms if is_atom(atom) or not isinstance(atom, Affine)}
 
 
 def _folded(name: str, vector: Vector, below: Vector) -> _chain.Affine:
@@ -184,7 +177,7 @@ class _Fold:
                 b = b + self._number(weight)
             return W, b
         if isinstance(vector, Joined):
-            both = [self.of(part, depth) for part in vector.parts]
+            both = [self.of(part, depth) for part in vector.sources]
             return np.concatenate([W for W, _ in both]), np.concatenate([b for _, b in both])
         if isinstance(vector, Activated):
             W, b = self.of(vector.source, depth)

@@ -14,18 +14,23 @@ from elman.errors import (
     ShapeError,
     UnsupportedModelError,
 )
-from elman.interop.onnx import activations, arithmetic, axes, lengths  # noqa: F401 - they register the operators
+from elman.interop.onnx import (  # noqa: F401 - they register the operators
+    activations,
+    arithmetic,
+    axes,
+    lengths,
+    recurrent,
+)
 from elman.interop.onnx.assembling import OnnxModel, Reading, assemble
-from elman.interop.onnx.fields import OPERATORS, Context, as_field
-from elman.interop.onnx.recurrent import NEWEST, RnnNodes
+from elman.interop.onnx.fields import OF_LENGTHS, OPERATORS, Context, as_field, of_lengths
+from elman.interop.onnx.graph import Graph, Meaning, Node, Tensor
 from elman.interop.onnx.sorting import check_orders
-from elman.interop.onnx.unrolled import roll_up
-from elman.interop.onnx.values import Field, Hidden, Lengths, Symbols, leaves_of, objects
+from elman.interop.onnx.unrolled import Roller
+from elman.interop.onnx.values import Field, Hidden, Symbols, as_array, objects, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from elman.interop.onnx.graph import Graph, Node, Tensor
     from elman.interop.onnx.values import Value, Vector
 
 _REASONS = {
@@ -36,14 +41,6 @@ _ORDERS = {1: ["T"], 2: ["TF", "BT", "TB"], 3: ["TBF", "BTF"]}  # of the axes of
 _ID_ORDERS = {1: ["T"], 2: ["BT", "TB"]}  # of the axes of an x of integers
 _MAX_INPUTS = 64  # x, and a state for each layer and direction
 _STATE_ORDERS = {2: ["BF", "KF"], 3: ["KBF", "BKF"]}  # of the axes of a state
-
-
-class _Meaning(NamedTuple):
-    """An interpretation of the inputs of a graph."""
-
-    x: str
-    x_kinds: str
-    states: dict[str, str]  # the kinds of their axes
 
 
 class _Failure(NamedTuple):
@@ -74,7 +71,7 @@ def read_network(graph: Graph, *, rows: bool = False) -> Reading:
 
 def _refuse_unknown(nodes: list[Node]) -> None:
     known = {name: operator.newest for name, operator in OPERATORS.items()}
-    known |= {"RNN": NEWEST, "If": 25}
+    known["If"] = 25
     for node in nodes:
         if node.operator not in known:
             reason = _REASONS.get(node.operator, "the operator is not supported")
@@ -86,7 +83,7 @@ def _refuse_unknown(nodes: list[Node]) -> None:
             )
 
 
-def _meanings(graph: Graph) -> Iterator[_Meaning]:
+def _meanings(graph: Graph) -> Iterator[Meaning]:
     """Yield every choice of x among the inputs, and of the order of axes."""
     used = {name for node in graph.nodes for name in node.inputs} | set(graph.outputs)
     inputs = {n: about for n, about in graph.inputs.items() if about.is_float and n in used}
@@ -104,7 +101,7 @@ def _meanings(graph: Graph) -> Iterator[_Meaning]:
                     break
                 if all(rank in _STATE_ORDERS for rank in ranks.values()):
                     states = {name: _STATE_ORDERS[rank][choice] for name, rank in ranks.items()}
-                    yield _Meaning(x, kinds, states)
+                    yield Meaning(x, kinds, about.is_integer, states)
 
 
 def _is_free(about: Tensor) -> bool:
@@ -112,7 +109,7 @@ def _is_free(about: Tensor) -> bool:
     return about.sizes is not None and None in about.sizes
 
 
-def _read_as(graph: Graph, meaning: _Meaning, rows: bool) -> Reading | _Failure:
+def _read_as(graph: Graph, meaning: Meaning, rows: bool) -> Reading | _Failure:
     """Read the graph with one meaning of its inputs; on failure return the progress made."""
     progress = 0
     try:
@@ -134,19 +131,18 @@ def _numbers(value: Value) -> Value:
 
 
 class _GraphReader:
-    def __init__(self, graph: Graph, meaning: _Meaning, rows: bool) -> None:
+    def __init__(self, graph: Graph, meaning: Meaning, rows: bool) -> None:
         self._graph = graph
         self._meaning = meaning
-        self._unrolled = not any(node.operator == "RNN" for node in graph.nodes)
+        self._unrolled = graph.is_unrolled
         self._symbols = Symbols(
             items=64 * len(graph.nodes) + 2**16,
             numbers=4 * sum(array.size for array in graph.constants.values()) + 2**22,
         )
-        self._recurrent = RnnNodes()
         x = self._x_sizes()
         self._steps = x.get("T")
         steps = None if self._unrolled else self._steps
-        self._context = Context(self._symbols, x.get("B"), steps, rows, [], [])
+        self._context = Context(self._symbols, x.get("B"), steps, rows, [], [], [], set())
         self._values: dict[str, Value] = {"": np.empty(0)}
         self._values |= self._constants()
         self._values |= self._inputs(x)
@@ -156,7 +152,7 @@ class _GraphReader:
         about = self._graph.inputs[self._meaning.x]
         kinds = self._meaning.x_kinds
         sizes = dict(zip(kinds, about.sizes or [None] * len(kinds), strict=True))
-        if "F" not in sizes or about.is_integer:
+        if "F" not in sizes or self._meaning.ids:
             sizes["F"] = 1
         if sizes["F"] is None:
             sizes["F"] = self._features_of_first_layer()
@@ -194,7 +190,7 @@ class _GraphReader:
         values: dict[str, Value] = {}
         for name, about in self._graph.inputs.items():
             if about.is_integer:
-                values[name] = Lengths(name)
+                values[name] = Field(("B",), as_array(self._symbols.length(name)))
         for name, kinds in self._meaning.states.items():
             values[name] = self._state(name, kinds)
         size = x["F"] or 0
@@ -207,7 +203,7 @@ class _GraphReader:
         return values | {self._meaning.x: Field(tuple(kinds), items)}
 
     def _x(self, size: int, step: int | None) -> Vector:
-        if self._graph.inputs[self._meaning.x].is_integer:
+        if self._meaning.ids:
             return self._symbols.id(step)
         return self._symbols.input(size, step)
 
@@ -231,8 +227,6 @@ class _GraphReader:
         try:
             if node.operator == "If":
                 outputs = self._chosen(node, inputs)
-            elif node.operator == "RNN":
-                outputs = self._recurrent.apply(node, inputs, self._context)
             else:
                 outputs = OPERATORS[node.operator].apply(node, inputs, self._context)
         except ElmanError as error:
@@ -262,7 +256,9 @@ class _GraphReader:
         """Return the network that computes the outputs."""
         check_orders(self._graph, self._values)
         fields = [as_field(self._values[name], self._symbols) for name in self._graph.outputs]
-        halves = self._recurrent.halves
+        if any(map(of_lengths, fields)):
+            raise UnsupportedModelError(OF_LENGTHS)
+        halves = self._context.halves
         mask = None
         names: dict[Vector, str] = {}
         alone: set[Vector] = set()  # vectors that have the name of a tensor with nothing else
@@ -274,37 +270,28 @@ class _GraphReader:
                     names[vector] = name
                     alone |= {vector} if value.items.size == 1 else set()
         if self._unrolled:
-            halves, fields, mask = roll_up(fields, names, self._steps or 0, self._symbols)
-        said = self._recurrent.lengths or {None}
+            halves, fields, mask = Roller(fields, names, self._steps or 0, self._symbols).run()
+        said = self._context.lengths or {None}
         if len(said) > 1:
             raise UnsupportedModelError("the layers differ in their sequence_lens")
         counted = [
             n for n, a in self._graph.inputs.items() if a.is_integer and n != self._meaning.x
         ]
         ends = any(
-            isinstance(leaf, Hidden) and leaf.when == "end"
+            isinstance(part, Hidden) and part.when == "end"
             for field in fields
-            for vector in field.flat
-            for leaf in leaves_of(vector)
+            for part in walk(field.flat)
         )
-        about = self._graph.inputs[self._meaning.x]
-        defaults = self._graph.defaults.keys() & self._meaning.states.keys()
         model = OnnxModel(
-            halves=halves,
+            self._graph,
+            self._meaning,
+            self._context,
+            halves,
             outputs=dict(zip(self._graph.outputs, fields, strict=True)),
-            x=self._meaning.x,
-            x_kinds=self._meaning.x_kinds,
-            ids=about.is_integer,
-            states=self._meaning.states,
-            defaults={n: a for n, a in self._graph.constants.items() if n in defaults},
             lengths=next(iter(said)) or (counted[0] if ends and counted else None),
             padded=said != {None},
-            unrolled=self._unrolled,
-            metadata=self._graph.metadata,
-            names=names,
-            tables=self._context.tables,
-            rounds=self._context.rounds,
             mask=mask,
+            names=names,
         )
         try:
             return assemble(model, self._symbols)

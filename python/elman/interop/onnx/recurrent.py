@@ -10,13 +10,13 @@ import numpy as np
 from elman.activation import TABLE, Activation
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 from elman.interop.onnx.activations import FUNCTIONS
-from elman.interop.onnx.fields import Context, as_field, settled, uniform
+from elman.interop.onnx.fields import Context, OnnxHalf, as_field, operator, settled, uniform
 from elman.interop.onnx.values import (
     Field,
     Fixed,
     Function,
     Given,
-    Lengths,
+    Length,
     decimal,
     objects,
 )
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
     from elman._typing import Array
     from elman.interop.onnx.graph import Node
-    from elman.interop.onnx.values import Value, Vector, Weight, When
+    from elman.interop.onnx.values import Value, Vector, When
 
-
-NEWEST = 22  # the newest version of RNN that is covered
 
 _DIRECTIONS = {
     "forward": ("forward",),
@@ -37,20 +35,6 @@ _DIRECTIONS = {
     "bidirectional": ("forward", "reverse"),
 }
 _NAMES = {name.lower(): name for name in FUNCTIONS}
-
-
-class OnnxHalf(NamedTuple):
-    """One direction of a recurrent layer."""
-
-    where: str  # its place in the graph, for rows and errors
-    source: Vector  # its input at every step
-    direction: str
-    W_xh: Weight
-    W_hh: Weight
-    biases: tuple[Weight, ...]
-    function: Function
-    initial: Vector | None  # Fixed or Given; None: zeros
-    states: str | tuple[str, ...] | None  # the values with its states: of Y, or of each step
 
 
 class Attributes(NamedTuple):
@@ -157,77 +141,79 @@ def activation_of(function: Function) -> Activation:
         raise UnsupportedModelError(f"the activation {function.name}: {error}") from error
 
 
-class RnnNodes:
-    """Converts the RNN nodes of a graph to halves of layers."""
-
-    def __init__(self) -> None:
-        self.halves: list[OnnxHalf] = []
-        self.lengths: set[str | None] = set()  # the inputs for sequence_lens; None: none
-
-    def apply(self, node: Node, inputs: list[Value | None], context: Context) -> list[Value]:
-        """Return Y and Y_h."""
-        attributes = read_attributes(node.attributes)
-        X, W, R, B, lengths, initial = [*inputs, None, None, None, None][:6]
-        if X is None or not isinstance(W, np.ndarray) or not isinstance(R, np.ndarray):
-            raise UnsupportedModelError("its weights are not constant")
-        if B is not None and not isinstance(B, np.ndarray):
-            raise UnsupportedModelError("its biases are not constant")
-        if any(a is not None and a.dtype.kind != "f" for a in (W, R, B)):
-            raise ModelFormatError("expected weights and biases of real numbers")
-        self._note_lengths(lengths, context)
-        source, batch = _source(X, attributes.layout, context)
-        weights = split_weights(W, R, B, attributes)
-        if source.size != weights[0].W_xh.shape[1]:
-            expected = weights[0].W_xh.shape[1]
-            raise ModelFormatError(f"expected {expected} features, got {source.size}")
-        starts = _starts(initial, attributes, len(weights[0].W_hh), context)
-        first = len(self.halves)
-        for d, (part, start) in enumerate(zip(weights, starts, strict=True)):
-            names = [_part_name(name, d, len(weights)) for name in (*node.inputs, "")[1:4]]
-            weight = context.symbols.weight
-            self.halves.append(
-                OnnxHalf(
-                    str(node),
-                    source,
-                    attributes.directions[d],
-                    weight(part.W_xh, names[0]),
-                    weight(part.W_hh, names[1]),
-                    tuple(weight(b, names[2]) for b in part.biases),
-                    attributes.functions[d],
-                    start,
-                    node.outputs[0] or None,
-                )
+@operator("RNN", 22, lengths=True)
+def _rnn(
+    node: Node,
+    context: Context,
+    X: Value,
+    W: Value,
+    R: Value,
+    B: Value | None = None,
+    lengths: Value | None = None,
+    initial: Value | None = None,
+) -> list[Value]:
+    """Keep the halves of the layer, and return Y and Y_h."""
+    attributes = read_attributes(node.attributes)
+    if not isinstance(W, np.ndarray) or not isinstance(R, np.ndarray):
+        raise UnsupportedModelError("its weights are not constant")
+    if B is not None and not isinstance(B, np.ndarray):
+        raise UnsupportedModelError("its biases are not constant")
+    if any(a is not None and a.dtype.kind != "f" for a in (W, R, B)):
+        raise ModelFormatError("expected weights and biases of real numbers")
+    context.lengths.add(_lengths(lengths, context))
+    source, batch = _source(X, attributes.layout, context)
+    weights = split_weights(W, R, B, attributes)
+    if source.size != weights[0].W_xh.shape[1]:
+        expected = weights[0].W_xh.shape[1]
+        raise ModelFormatError(f"expected {expected} features, got {source.size}")
+    starts = _starts(initial, attributes, len(weights[0].W_hh), context)
+    first = len(context.halves)
+    for d, (part, start) in enumerate(zip(weights, starts, strict=True)):
+        names = [_part_name(name, d, len(weights)) for name in (*node.inputs, "")[1:4]]
+        weight = context.symbols.weight
+        context.halves.append(
+            OnnxHalf(
+                str(node),
+                source,
+                attributes.directions[d],
+                weight(part.W_xh, names[0]),
+                weight(part.W_hh, names[1]),
+                tuple(weight(b, names[2]) for b in part.biases),
+                attributes.functions[d],
+                start,
+                node.outputs[0] or None,
             )
-        return self._outputs(first, batch, attributes, context)
+        )
+    return _outputs(first, batch, attributes, context)
 
-    def _note_lengths(self, lengths: Value | None, context: Context) -> None:
-        if isinstance(lengths, Lengths) and lengths.name and lengths == Lengths(lengths.name):
-            self.lengths.add(lengths.name)
-        elif lengths is None or (
-            isinstance(lengths, np.ndarray)
-            and context.steps is not None
-            and (lengths == context.steps).all()
-        ):
-            self.lengths.add(None)
-        else:
-            raise UnsupportedModelError("its sequence_lens are neither an input nor all the steps")
 
-    def _outputs(
-        self, first: int, batch: str, attributes: Attributes, context: Context
-    ) -> list[Value]:
-        H = self.halves[first].W_hh.array.shape[0]
-        every, last = [], []
-        for index in range(first, len(self.halves)):
-            every.append(context.symbols.hidden(H, index, "each"))
-            final = final_when(self.halves[index].direction, padded=self.lengths != {None})
-            last.append(context.symbols.hidden(H, index, final))
-        extra = (1,) * batch.count("K")
-        D = len(every)
-        if attributes.layout == 0:
-            Y = Field(("T", "K", batch, "F"), objects(every, (D, *extra)))
-            return [Y, Field(("K", batch, "F"), objects(last, (D, *extra)))]
-        Y = Field((batch, "T", "K", "F"), objects(every, (*extra, D)))
-        return [Y, Field((batch, "K", "F"), objects(last, (*extra, D)))]
+def _lengths(value: Value | None, context: Context) -> str | None:
+    """Return the input that holds the lengths of the sequences, None if all steps are read."""
+    own = value.vector if isinstance(value, Field) and value.kinds == ("B",) else None
+    if isinstance(own, Length) and own.is_plain:
+        return own.name
+    if value is None:
+        return None
+    known = isinstance(value, np.ndarray) and context.steps is not None
+    if known and np.all(value == context.steps):
+        return None
+    raise UnsupportedModelError("its sequence_lens are neither an input nor all the steps")
+
+
+def _outputs(first: int, batch: str, attributes: Attributes, context: Context) -> list[Value]:
+    H = context.halves[first].W_hh.array.shape[0]
+    every, last = [], []
+    for index in range(first, len(context.halves)):
+        every.append(context.symbols.hidden(H, index, "each"))
+        final = final_when(context.halves[index].direction, padded=context.lengths != {None})
+        last.append(context.symbols.hidden(H, index, final))
+    extra = (1,) * batch.count("K")
+    D = len(every)
+    if attributes.layout == 0:
+        Y = Field(("T", "K", batch, "F"), objects(every, (D, *extra)))
+        return [Y, Field(("K", batch, "F"), objects(last, (D, *extra)))]
+    Y = Field((batch, "T", "K", "F"), objects(every, (*extra, D)))
+    return [Y, Field((batch, "K", "F"), objects(last, (*extra, D)))]
 
 
 def final_when(direction: str, *, padded: bool = False) -> When:

@@ -30,9 +30,9 @@ def reshape(field: Field, parts: list[list[Size]], wanted: list[Any], symbols: S
         raise UnsupportedModelError(f"expected at most {_MAX_RANK} axes")
     steps = _search(field.kinds, parts, wanted, 0, 0) if wanted.count(-1) < 2 else None
     if steps is None:
-        have = f"{', '.join(field.kinds)} of sizes {_shown(map(product, parts))}"
+        have = f"{', '.join(field.kinds)} of sizes {shown(map(product, parts))}"
         raise UnsupportedModelError(
-            f"it turns the axes {have} into {_shown(wanted)}, which mixes steps, sequences and"
+            f"it turns the axes {have} into {shown(wanted)}, which mixes steps, sequences and"
             " features"
         )
     for step in steps:
@@ -95,7 +95,8 @@ def product(sizes: Sequence[Size]) -> Size:
     return "*".join(map(str, sizes))
 
 
-def _shown(sizes: Iterable[Any]) -> str:
+def shown(sizes: Iterable[Any]) -> str:
+    """Return axes or their sizes for a message."""
     return "(" + ", ".join(map(str, sizes)) + ")"
 
 
@@ -105,9 +106,9 @@ def _apply(field: Field, step: _Step, wanted: list[Any], symbols: Symbols) -> Fi
     kinds, items = field.kinds, field.items
     place = field.item_axis(axis)
     if what == "drop":
-        return Field(kinds[:axis] + kinds[axis + 1 :], items.squeeze(place))
+        return field.squeeze(axis)
     if what == "add":
-        return Field((*kinds[:axis], "K", *kinds[axis:]), np.expand_dims(items, place))
+        return field.expand(axis)
     if what == "join":
         moved = np.moveaxis(items, place, -1)
         symbols.spend(items.size)

@@ -8,9 +8,13 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from elman.activation import TABLE
 from elman.errors import UnsupportedModelError
 from elman.interop._ids import ids_of
 from elman.interop._source import Trace
+from elman.interop.onnx.activations import FUNCTIONS
+from elman.interop.onnx.values import decimal
+from elman.reference.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +81,7 @@ def _tapped(
         return _states(nodes[tap], found[tap])
     values = found[tap]
     sizes = [n for n in values.shape[:-1] if n > 1]
-    kinds = "TB" if "TB" in reading.model.x_kinds else "BT"
+    kinds = "TB" if "TB" in reading.model.inputs.x_kinds else "BT"
     orders = {"BT": [n for n in (B, T) if n > 1], "TB": [n for n in (T, B) if n > 1]}
     for kind in (kinds, kinds[::-1]):
         if sizes == orders[kind]:
@@ -90,7 +94,7 @@ def _half_precision(model: Any, reading: Reading) -> str | None:
     """Return the type of 16 bits in which a graph computes or stores values."""
     kinds = {
         onnx.TensorProto.DataType.Name(i.data_type).lower() for i in model.graph.initializer
-    } | {name.lower() for name in reading.model.rounds}
+    } | {name.lower() for name in reading.model.context.rounds}
     return next((kind for kind in ("bfloat16", "float16") if kind in kinds), None)
 
 
@@ -126,18 +130,18 @@ def _inputs(model: Any, reading: Reading, x: Array) -> tuple[dict[str, Array], A
     B, T = x.shape[:2]
     given = {}
     for name in {i.name for i in model.graph.input} - {i.name for i in model.graph.initializer}:
-        if name == about.x:
+        if name == about.inputs.x:
             array = x
-            if about.ids:
+            if about.inputs.ids:
                 array, used = _ids(model, reading, x)
-            letters = [letter for letter in "BTF" if letter in about.x_kinds]
+            letters = [letter for letter in "BTF" if letter in about.inputs.x_kinds]
             array = array.reshape([{"B": B, "T": T, "F": -1}[letter] for letter in letters])
-            array = array.transpose([letters.index(letter) for letter in about.x_kinds])
+            array = array.transpose([letters.index(letter) for letter in about.inputs.x_kinds])
             given[name] = array.astype(_numpy(_about(model, name)))
         elif name == about.lengths:
             given[name] = np.full(B, T, _numpy(_about(model, name)))
-        elif name in about.states:
-            axes = zip(about.states[name], _about(model, name).shape.dim, strict=True)
+        elif name in about.inputs.states:
+            axes = zip(about.inputs.states[name], _about(model, name).shape.dim, strict=True)
             sizes = [B if k == "B" else d.dim_value or 1 for k, d in axes]
             given[name] = np.zeros(sizes, _numpy(_about(model, name)))
     return given, used
@@ -149,7 +153,7 @@ def _numpy(about: Any) -> Any:
 
 def _ids(model: Any, reading: Reading, x: Array) -> tuple[Array, Array]:
     """Return the indices that an embedding reads, and the inputs of these indices."""
-    tables = reading.model.tables
+    tables = reading.model.context.tables
     if not tables:
         ids = x.argmax(axis=-1)
         return ids, np.eye(x.shape[-1], dtype=x.dtype)[ids]
@@ -185,46 +189,20 @@ def _evaluate(
         return name, list(ReferenceEvaluator(model, new_ops=[_rnn()]).run(wanted, inputs))
 
 
-# The activations of ONNX's RNN, with alpha and beta.
-_FUNCTIONS: dict[str, Callable[[Array, float, float], Array]] = {
-    "tanh": lambda z, alpha, beta: np.tanh(z),
-    "sigmoid": lambda z, alpha, beta: 1 / (1 + np.exp(-z)),
-    "relu": lambda z, alpha, beta: np.maximum(z, 0),
-    "affine": lambda z, alpha, beta: alpha * z + beta,
-    "leakyrelu": lambda z, alpha, beta: np.where(z < 0, alpha * z, z),
-    "thresholdedrelu": lambda z, alpha, beta: np.where(z > alpha, z, 0),
-    "scaledtanh": lambda z, alpha, beta: alpha * np.tanh(beta * z),
-    "hardsigmoid": lambda z, alpha, beta: np.clip(alpha * z + beta, 0, 1),
-    "elu": lambda z, alpha, beta: np.where(z < 0, alpha * np.expm1(z), z),
-    "softsign": lambda z, alpha, beta: z / (1 + np.abs(z)),
-    "softplus": lambda z, alpha, beta: np.logaddexp(0, z),
-}
-_NUMBERS = {  # alpha and beta where the node has none
-    "leakyrelu": (0.01, 0.0),
-    "thresholdedrelu": (1.0, 0.0),
-    "hardsigmoid": (0.2, 0.5),
-    "elu": (1.0, 0.0),
-}
-
-
-def _decimal(number: float) -> float:
-    """Return the decimal that a float32 attribute stands for, as `from_onnx` reads it."""
-    return float(str(np.float32(number)))
-
-
 def _rnn() -> type:
     """Return onnx's own RNN with all activations and with clip, of which it has two and none."""
     from onnx.reference.ops.op_rnn import RNN_14
 
     class RNN(RNN_14):  # type: ignore[misc]
         def choose_act(self, name: str, alpha: Any, beta: Any) -> Callable[[Array], Array]:
-            usual = _NUMBERS.get(name.lower(), (1.0, 0.0))
-            a, b = (
-                u if n is None else _decimal(n) for n, u in zip((alpha, beta), usual, strict=True)
-            )
-            function = _FUNCTIONS[name.lower()]
-            clip = None if self.clip is None else _decimal(self.clip)
-            return lambda z: function(z if clip is None else np.clip(z, -clip, clip), a, b)
+            ours = next(f for theirs, f in FUNCTIONS.items() if theirs.lower() == name.lower())
+            given = {"alpha": alpha, "beta": beta}
+            numbers = {
+                key: usual if given[key] is None else decimal(np.float32(given[key]))
+                for key, usual in TABLE[ours].numbers.items()
+            }
+            clip = np.inf if self.clip is None else decimal(np.float32(self.clip))
+            return lambda z: ACTIVATIONS[ours](np.clip(z, -clip, clip), **numbers)
 
     return RNN
 

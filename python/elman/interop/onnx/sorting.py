@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elman.errors import UnsupportedModelError
-from elman.interop.onnx.values import Lengths
+from elman.interop.onnx.values import Field, Length
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ def check_orders(graph: Graph, values: Mapping[str, Value]) -> None:
         if order is None:
             continue
         for name in node.outputs:
-            if not _is_order(values.get(name)):
+            if not _order_in(values.get(name)):
                 orders[name] = order
     for name in graph.outputs:
         if orders.get(name) == "sorted":
@@ -52,11 +52,11 @@ def _order(node: Node, values: Mapping[str, Value], read: set[str]) -> str | Non
     if len(read) > 1:
         raise UnsupportedModelError(f"{node}: it reads sequences in two orders")
     (order,) = read
-    wanted = next((values[name] for name in node.inputs if _is_order(values.get(name))), None)
+    wanted = next(filter(None, (_order_in(values.get(name)) for name in node.inputs)), "")
     if node.operator == "TopK":
         becomes = "sorted"
-    elif node.operator == "Gather" and isinstance(wanted, Lengths):
-        becomes = wanted.rows
+    elif node.operator == "Gather" and wanted:
+        becomes = wanted
     else:
         return order
     if order == becomes:
@@ -64,5 +64,7 @@ def _order(node: Node, values: Mapping[str, Value], read: set[str]) -> str | Non
     return becomes
 
 
-def _is_order(value: Value | None) -> bool:
-    return isinstance(value, Lengths) and value.rows in ("sorted", "unsorted")
+def _order_in(value: Value | None) -> str:
+    """Return the order that a tensor of places stands for, "" if it is none."""
+    item = next(value.items.flat, None) if isinstance(value, Field) else None
+    return item.rows if isinstance(item, Length) and "sorted" in item.rows else ""

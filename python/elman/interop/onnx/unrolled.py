@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from elman.errors import UnsupportedModelError
-from elman.interop.onnx.masking import Mask, check, take_off
-from elman.interop.onnx.recurrent import OnnxHalf, final_when, start_of
+from elman.interop.onnx.fields import OnnxHalf
+from elman.interop.onnx.masking import Checker, Mask, take_off
+from elman.interop.onnx.recurrent import final_when, start_of
 from elman.interop.onnx.values import (
     Activated,
     Affine,
@@ -31,7 +32,6 @@ from elman.interop.onnx.values import (
     Picked,
     as_array,
     objects,
-    sources_of,
 )
 
 if TYPE_CHECKING:
@@ -61,19 +61,14 @@ class RolledUp(NamedTuple):
     mask: Mask | None  # of the steps that the layers read
 
 
-def roll_up(
-    outputs: list[Field], names: dict[Vector, str], steps: int, symbols: Symbols
-) -> RolledUp:
-    """Find the layers among all values of a graph, and express its outputs by them.
+class Roller:
+    """Finds the layers among all values of a graph, and expresses its outputs by them.
 
     All values, which `names` has, are searched because a readout of the last step of a reverse
     layer depends only on the first of that layer's cells. The same names are given to what the
     values are at every step.
     """
-    return _Roller(outputs, names, steps, symbols).run()
 
-
-class _Roller:
     def __init__(
         self, outputs: list[Field], names: dict[Vector, str], steps: int, symbols: Symbols
     ) -> None:
@@ -86,6 +81,7 @@ class _Roller:
         self._vectors = _all_vectors(names)
 
     def run(self) -> RolledUp:
+        """Return the layers and the outputs, or refuse."""
         plain = None
         if any(isinstance(vector, Chosen) for vector in self._vectors):
             plain, masked = self._without_mask(), self._outputs
@@ -111,7 +107,7 @@ class _Roller:
             first |= {
                 i: self._steps - 1 for i, c in enumerate(self._halves) if c.direction == "reverse"
             }
-            mask = check(outputs, plain, self._places, first)
+            mask = Checker(plain, self._places, first).run(outputs)
             if any(half.initial is not None for half in self._halves):
                 raise UnsupportedModelError("it has a mask and a start state")
         return RolledUp(self._halves, [self._output(field) for field in self._outputs], mask)
@@ -143,8 +139,7 @@ class _Roller:
     ) -> dict[Vector, int]:
         steps = dict(leaves)
         for vector in self._vectors:  # each after those that it is computed from
-            inner = sources_of(vector)
-            found = {steps.get(source) for source in inner}
+            found = {steps.get(source) for source in vector.sources}
             if vector not in self._places and vector not in without and len(found) == 1:
                 step = found.pop()
                 if step is not None:
@@ -155,14 +150,14 @@ class _Roller:
         """Return the first states of layers that start at zero: they read one step only, too."""
         states = set()
         for vector in self._vectors:
-            if not isinstance(vector, Affine) or len(vector.terms) != 2:
+            if not isinstance(vector, Affine) or len(vector.sources) != 2:
                 continue
-            both = [steps.get(source) for _, source in vector.terms]
+            both = [steps.get(source) for source in vector.sources]
             if None in both or both[0] == both[1]:
                 continue
             for (W, _), (_, state) in permutations(vector.terms, 2):
                 before = state.source if isinstance(state, Activated) else None
-                if isinstance(before, Affine) and any(V is W for V, _ in before.terms):
+                if isinstance(before, Affine) and W in before.weights:
                     states.add(state)
         return frozenset(states)
 
@@ -316,8 +311,8 @@ class _Roller:
             if isinstance(part, Input):
                 raise UnsupportedModelError("an output reads x directly")
             if isinstance(part, Picked) and step is None:
-                items = np.empty(len(part.steps), object)
-                items[:] = part.steps
+                items = np.empty(len(part.sources), object)
+                items[:] = part.sources
                 found = self._every_step(items) if len(items) == self._steps else None
                 if found is None:
                     raise UnsupportedModelError("an output takes steps of different vectors")
@@ -349,7 +344,7 @@ def _all_vectors(vectors: Iterable[Vector]) -> list[Vector]:
     left = list(vectors)[::-1]
     while left:
         vector = left[-1]
-        inner = [] if vector in done else [v for v in sources_of(vector) if v not in done]
+        inner = [] if vector in done else [v for v in vector.sources if v not in done]
         if inner:
             left += inner
         else:

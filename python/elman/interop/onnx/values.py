@@ -14,7 +14,7 @@ object, so that equal weights are compared with `is`.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 from elman.errors import LimitError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 When = Literal["each", "first", "last", "end"]
 _MAX_ADDENDS = 8  # of one sum: products and biases
 ONE = "the identity"  # name of the matrix of a sum
-_OF_IDS = "it computes with the integers of x"
+OF_IDS = "it computes with the integers of x"
 TOO_DEEP = "it is nested too deeply for layers and a readout"
 MAX_DEPTH = 64  # of the expression around a layer's output: scaling, activation, readout
 
@@ -60,9 +60,15 @@ class Weight:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Vector:
-    """The features of one tensor at one position."""
+    """The features of one tensor at one position, computed from `sources`."""
 
     size: int
+    sources: tuple[Vector, ...]
+
+    @property
+    def source(self) -> Vector:
+        """What a vector of one source is computed from."""
+        return self.sources[0]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -75,9 +81,10 @@ class Input(Vector):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Id(Vector):
-    """An integer of x, the index of a row of a table, at a step; None: at every step."""
+    """An integer of x, the index of a row of a table, plus `add`."""
 
-    step: int | None
+    step: int | None  # None: at every step
+    add: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -100,15 +107,19 @@ class Fixed(Vector):
 class Affine(Vector):
     """The sum of matrices (out, in) times vectors, and of biases."""
 
-    terms: tuple[tuple[Weight, Vector], ...]
+    weights: tuple[Weight, ...]
     biases: tuple[Weight, ...]
+
+    @property
+    def terms(self) -> tuple[tuple[Weight, Vector], ...]:
+        """The matrices and what each is multiplied by."""
+        return tuple(zip(self.weights, self.sources, strict=True))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Activated(Vector):
     """An activation of a vector."""
 
-    source: Vector
     function: Function
 
 
@@ -116,7 +127,6 @@ class Activated(Vector):
 class Scaled(Vector):
     """A vector times a factor for each feature."""
 
-    source: Vector
     by: Weight
 
 
@@ -129,22 +139,12 @@ class Divided(Scaled):
 class Shifted(Vector):
     """A vector plus a constant for each feature."""
 
-    source: Vector
     by: Weight
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Unused(Vector):
-    """What nothing may be computed from."""
-
-    source: Vector
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Magnitude(Vector):
     """The absolute values of a vector."""
-
-    source: Vector
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -155,32 +155,23 @@ class Compared(Vector):
     whether there are any.
     """
 
-    source: Vector
     operator: str
     number: Weight
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Chosen(Vector):
-    """One of two vectors: a where a condition holds, else b."""
-
-    condition: Vector
-    a: Vector
-    b: Vector
+    """One of two vectors: a where a condition holds, else b; these three are the sources."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Picked(Vector):
     """What each sequence has at its last step, of one vector for each step."""
 
-    steps: tuple[Vector, ...]
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Joined(Vector):
     """Concatenated vectors."""
-
-    parts: tuple[Vector, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -191,18 +182,22 @@ class Hidden(Vector):
     when: When
 
 
-class Lengths(NamedTuple):
-    """Integers made of the lengths of the sequences, an input of the graph: rows + length + add.
+@dataclass(frozen=True, eq=False, slots=True)
+class Length(Vector):
+    """An integer made of a sequence's length, an input of the graph: rows + length + add.
 
     `rows` is "" for 0, "B" for the number of the sequence and "BT" for that times the steps;
     without a name also "sorted" for the order of the sequences by length and "unsorted" back.
     """
 
-    name: str  # "" if the lengths are not in it
-    add: int = 0
-    rows: str = ""
-    axes: tuple[int | str, ...] = ("B",)
-    pairs: bool = False  # whether each is a pair, of the number of the sequence and the step
+    name: str  # "" if the length is not in it
+    rows: str
+    add: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the length itself."""
+        return bool(self.name) and not self.rows and not self.add
 
 
 class Field(NamedTuple):
@@ -256,7 +251,7 @@ class Field(NamedTuple):
         return Field((*self.kinds[:axis], "K", *self.kinds[axis:]), items)
 
 
-Value = np.ndarray | Field | Lengths
+Value = np.ndarray | Field
 
 
 def objects(values: Iterable[Vector], shape: tuple[int, ...]) -> NDArray[np.object_]:
@@ -276,39 +271,27 @@ def decimal(value: float | np.floating[Any]) -> float:
 
 def parts_of(vector: Vector) -> tuple[Vector, ...]:
     """Return the parts of a vector."""
-    return vector.parts if isinstance(vector, Joined) else (vector,)
+    return vector.sources if isinstance(vector, Joined) else (vector,)
+
+
+def walk(
+    vectors: Iterable[Vector], is_end: Callable[[Vector], bool] = lambda vector: False
+) -> Iterator[Vector]:
+    """Yield vectors and what they are computed from, each once, but nothing behind an end."""
+    seen: set[Vector] = set()
+    left = list(vectors)
+    while left:
+        vector = left.pop()
+        if vector not in seen:
+            seen.add(vector)
+            yield vector
+            if not is_end(vector):
+                left += vector.sources
 
 
 def leaves_of(vector: Vector) -> list[Vector]:
     """Return what an expression is made of, each once: inputs, states and constants."""
-    found: dict[Vector, None] = {}
-    seen: set[Vector] = set()
-    left = [vector]
-    while left:
-        part = left.pop()
-        if part in seen:
-            continue
-        seen.add(part)
-        inner = sources_of(part)
-        left += inner
-        if not inner:
-            found[part] = None
-    return list(found)
-
-
-def sources_of(vector: Vector) -> list[Vector]:
-    """Return the vectors that an expression is computed from."""
-    if isinstance(vector, Affine):
-        return [source for _, source in vector.terms]
-    if isinstance(vector, Activated | Scaled | Shifted):
-        return [vector.source]
-    if isinstance(vector, Magnitude | Compared):
-        return [vector.source]
-    if isinstance(vector, Picked):
-        return list(vector.steps)
-    if isinstance(vector, Chosen):
-        return [vector.condition, vector.a, vector.b]
-    return list(vector.parts) if isinstance(vector, Joined) else []
+    return [part for part in walk([vector]) if not part.sources]
 
 
 def as_array(value: object, dtype: DTypeLike = object) -> Array:
@@ -360,37 +343,51 @@ class Symbols:
         self._by_place[where] = self._weights[key]
         return self._weights[key]
 
-    def _make(self, kind: Callable[..., Vector], size: int, *fields: object) -> Vector:
-        key = (kind, size, *fields)
+    def _make(
+        self,
+        kind: Callable[..., Vector],
+        size: int,
+        sources: tuple[Vector, ...] = (),
+        *rest: object,
+    ) -> Vector:
+        key = (kind, size, sources, *rest)
         if key not in self._vectors:
-            self._vectors[key] = kind(size, *fields)
+            self._vectors[key] = kind(size, sources, *rest)
         return self._vectors[key]
 
     def input(self, size: int, step: int | None, *, one_hot: bool = False) -> Vector:
         """Return the features of x at one step, or at every step."""
-        return self._make(Input, size, step, one_hot)
+        return self._make(Input, size, (), step, one_hot)
 
-    def id(self, step: int | None) -> Vector:
-        """Return the integer of x at one step, or at every step."""
-        return self._make(Id, 1, step)
+    def id(self, step: int | None, add: int = 0) -> Vector:
+        """Return the integer of x at one step, or at every step, plus a number."""
+        return self._make(Id, 1, (), step, add)
+
+    def length(self, name: str, rows: str = "", add: int = 0) -> Length:
+        """Return an integer made of a sequence's length."""
+        return self._make(Length, 1, (), name, rows, add)  # type: ignore[return-value]
+
+    def moved(self, integer: Vector, by: int) -> Vector:
+        """Return an integer plus a number."""
+        if isinstance(integer, Length):
+            return self.length(integer.name, integer.rows, integer.add + by)
+        if isinstance(integer, Id):
+            return self.id(integer.step, integer.add + by)
+        raise UnsupportedModelError(OF_IDS)
 
     def given(self, size: int, name: str, row: int | None, start: int = 0) -> Vector:
         """Return a part of a state that is an input."""
-        return self._make(Given, size, name, row, start)
+        return self._make(Given, size, (), name, row, start)
 
-    def fixed(self, array: Array) -> Vector:
-        """Return a constant vector."""
+    def fixed(self, array: Array, name: str | None = None) -> Vector:
+        """Return a constant vector; `name` is for one that was computed."""
         if array.dtype.kind != "f":
             raise UnsupportedModelError("it computes with integers, or with sizes")
-        return self._make(Fixed, array.size, self.weight(array))
-
-    def fixed_as(self, array: Array, name: str) -> Vector:
-        """Return a computed constant vector with a name."""
-        return self._make(Fixed, array.size, self.weight(array, name))
+        return self._make(Fixed, array.size, (), self.weight(array, name))
 
     def hidden(self, size: int, half: int, when: When) -> Vector:
         """Return the output of a recurrent layer."""
-        return self._make(Hidden, size, half, when)
+        return self._make(Hidden, size, (), half, when)
 
     def activated(self, source: Vector, function: Function) -> Vector:
         """Return an activation of a vector; a clip or a factor before it becomes part of it."""
@@ -405,7 +402,7 @@ class Symbols:
             if (before.name, before.beta, function.name) == ("affine", 0, "tanh"):
                 scaled = Function("scaled_tanh", 1.0, before.alpha, before.clip)
                 return self.activated(source.source, scaled)
-        return self._make(Activated, source.size, source, function)
+        return self._make(Activated, source.size, (source,), function)
 
     def joined(self, parts: Iterable[Vector]) -> Vector:
         """Concatenate vectors."""
@@ -424,15 +421,19 @@ class Symbols:
                 f"expected a matrix of {source.size} rows, got {matrix.shape}"
             )
         if isinstance(source, Fixed) and not source.weight.array.any():
-            return self._affine(matrix.shape[1], (), ())
-        return self._affine(matrix.shape[1], ((self.weight(matrix.T), source),), ())
+            return self._affine(matrix.shape[1], (), (), ())
+        return self._affine(matrix.shape[1], (source,), (self.weight(matrix.T),), ())
 
     def _affine(
-        self, size: int, terms: tuple[tuple[Weight, Vector], ...], biases: tuple[Weight, ...]
+        self,
+        size: int,
+        sources: tuple[Vector, ...],
+        weights: tuple[Weight, ...],
+        biases: tuple[Weight, ...],
     ) -> Vector:
-        if len(terms) + len(biases) > _MAX_ADDENDS:
+        if len(weights) + len(biases) > _MAX_ADDENDS:
             raise UnsupportedModelError(f"it adds more than {_MAX_ADDENDS} vectors")
-        return self._make(Affine, size, terms, biases)
+        return self._make(Affine, size, sources, weights, biases)
 
     def add(self, a: Vector, b: Vector) -> Vector:
         """Return a + b."""
@@ -440,15 +441,16 @@ class Symbols:
             a, b = b, a
         a, b = self._alike(a, b)
         if isinstance(a, Affine) and isinstance(b, Affine):
-            return self._affine(a.size, a.terms + b.terms, a.biases + b.biases)
+            sources, weights = a.sources + b.sources, a.weights + b.weights
+            return self._affine(a.size, sources, weights, a.biases + b.biases)
         if isinstance(a, Fixed) and isinstance(b, Fixed):
             return self.fixed(a.weight.array + b.weight.array)
         if isinstance(a, Affine) and isinstance(b, Fixed):
-            return self._affine(a.size, a.terms, (*a.biases, b.weight))
+            return self._affine(a.size, a.sources, a.weights, (*a.biases, b.weight))
         if isinstance(b, Fixed):
-            return self._make(Shifted, a.size, a, b.weight)
+            return self._make(Shifted, a.size, (a,), b.weight)
         if isinstance(a, Id) or isinstance(b, Id):
-            raise UnsupportedModelError(_OF_IDS)
+            raise UnsupportedModelError(OF_IDS)
         a, b = (v if isinstance(v, Affine) else self._unchanged(v) for v in (a, b))
         return self.add(a, b)
 
@@ -456,7 +458,7 @@ class Symbols:
         """Return a vector as a linear map of itself."""
         self.spend(numbers=vector.size**2)
         one = self.weight(np.eye(vector.size, dtype=np.float32), ONE)
-        return self._affine(vector.size, ((one, vector),), ())
+        return self._affine(vector.size, (vector,), (one,), ())
 
     def negate(self, vector: Vector) -> Vector:
         """Return -vector."""
@@ -467,7 +469,7 @@ class Symbols:
         a, b = self._alike(a, b)
         if not isinstance(b, Fixed):
             return self.add(self.negate(b), a)
-        return self._make(Shifted, a.size, a, self.weight(-b.weight.array, b.weight.name))
+        return self._make(Shifted, a.size, (a,), self.weight(-b.weight.array, b.weight.name))
 
     def multiply(self, a: Vector, b: Vector) -> Vector:
         """Return a * b, one of which is constant."""
@@ -477,8 +479,8 @@ class Symbols:
         if not isinstance(b, Fixed):
             raise UnsupportedModelError("it multiplies by a value that is not constant")
         if isinstance(a, Id):
-            raise UnsupportedModelError(_OF_IDS)
-        return self._make(Scaled, a.size, a, b.weight)
+            raise UnsupportedModelError(OF_IDS)
+        return self._make(Scaled, a.size, (a,), b.weight)
 
     def scale(self, vector: Vector, factor: float) -> Vector | None:
         """Return a vector times one number, if that is part of an activation, else None."""
@@ -502,11 +504,7 @@ class Symbols:
 
     def magnitude(self, vector: Vector) -> Vector:
         """Return the absolute values of a vector."""
-        return self._make(Magnitude, vector.size, vector)
-
-    def unused(self, vector: Vector) -> Vector:
-        """Return what nothing may be computed from."""
-        return self._make(Unused, vector.size, vector)
+        return self._make(Magnitude, vector.size, (vector,))
 
     def picked(self, steps: tuple[Vector, ...]) -> Vector:
         """Return what each sequence has at its last step."""
@@ -522,8 +520,8 @@ class Symbols:
             is_some = (a.operator, operator) == ("Count", "Greater") and not b.weight.array.any()
             if not is_some:
                 raise UnsupportedModelError("it compares values that are not constant")
-            return self._make(Compared, 1, a.source, "Some", a.number)
-        return self._make(Compared, a.size, a, operator, b.weight)
+            return self._make(Compared, 1, a.sources, "Some", a.number)
+        return self._make(Compared, a.size, (a,), operator, b.weight)
 
     def chosen(self, condition: Vector, a: Vector, b: Vector) -> Vector:
         """Return a where a condition holds, else b: PyTorch's softplus is x where x > 20."""
@@ -538,34 +536,30 @@ class Symbols:
             and b is self._divided_as(a, condition.source, inner)
         ):
             return b
-        if not isinstance(condition, Compared) or a.size != b.size:
+        if not isinstance(condition, Compared):
             raise UnsupportedModelError("it chooses between values that are not constant")
-        return self._make(Chosen, a.size, condition, a, b)
+        a, b = self._alike(a, b)
+        return self._make(Chosen, a.size, (self.repeated(condition, a.size), a, b))
 
     def repeated(self, condition: Vector, size: int) -> Vector:
         """Return one condition for every feature."""
         if not isinstance(condition, Compared) or condition.size not in (1, size):
             raise UnsupportedModelError("it repeats values")
-        return self._make(Compared, size, condition.source, condition.operator, condition.number)
+        return self._make(Compared, size, condition.sources, condition.operator, condition.number)
 
     def negated(self, condition: Vector) -> Vector:
         """Return whether a condition does not hold."""
         others = {"Equal": "NotEqual", "NotEqual": "Equal"}
         if not isinstance(condition, Compared) or condition.operator not in others:
             raise UnsupportedModelError("it negates values that are not constant")
-        return self._make(
-            Compared,
-            condition.size,
-            condition.source,
-            others[condition.operator],
-            condition.number,
-        )
+        operator = others[condition.operator]
+        return self._make(Compared, condition.size, condition.sources, operator, condition.number)
 
     def counted(self, condition: Vector) -> Vector:
         """Return for how many features a condition holds."""
         if not isinstance(condition, Compared) or condition.operator != "NotEqual":
             raise UnsupportedModelError("it adds up the features")
-        return self._make(Compared, 1, condition.source, "Count", condition.number)
+        return self._make(Compared, 1, condition.sources, "Count", condition.number)
 
     def _divided_as(self, a: Vector, scaled: Vector, inner: Vector) -> Vector | None:
         """Return f(s a) / s for s a = `scaled` and f(s a) = `inner`, or None."""
@@ -575,7 +569,7 @@ class Symbols:
             name, alpha, beta, clip = scaled.function
             if (name, beta, clip) == ("affine", 0, None) and alpha is not None:
                 by = self.weight(np.full(a.size, alpha, np.float32))
-                return self._make(Divided, a.size, inner, by)
+                return self._make(Divided, a.size, (inner,), by)
         return None
 
     def divide(self, a: Vector, b: Vector) -> Vector:
@@ -585,7 +579,7 @@ class Symbols:
             return self.activated(a, Function("softsign"))
         if not isinstance(b, Fixed) or not b.weight.array.all():
             raise UnsupportedModelError("it divides by a value that is not a nonzero constant")
-        return self._make(Divided, a.size, a, b.weight)
+        return self._make(Divided, a.size, (a,), b.weight)
 
     def _alike(self, a: Vector, b: Vector) -> tuple[Vector, Vector]:
         """Repeat a single number for every feature of the other vector."""
@@ -607,10 +601,10 @@ class Symbols:
         if isinstance(vector, Fixed):
             return self.fixed(vector.weight.array[start:stop])
         if isinstance(vector, Joined):
-            stops = np.cumsum([part.size for part in vector.parts]).tolist()
+            stops = np.cumsum([part.size for part in vector.sources]).tolist()
             places = [0, *stops]
             if start in places and stop in places:
-                return self.joined(vector.parts[places.index(start) : places.index(stop)])
+                return self.joined(vector.sources[places.index(start) : places.index(stop)])
         raise UnsupportedModelError("it selects single features of a vector")
 
     def rebuild(
@@ -647,18 +641,13 @@ class Symbols:
 
     def of_parts(self, vector: Vector, inner: Callable[[Vector], Vector]) -> Vector:
         """Return a vector made of inner(part) for each of its parts."""
-        if isinstance(vector, Affine):
-            terms = tuple((weight, inner(source)) for weight, source in vector.terms)
-            return self._affine(vector.size, terms, vector.biases)
+        sources = tuple(map(inner, vector.sources))
         if isinstance(vector, Activated):
-            return self.activated(inner(vector.source), vector.function)
-        if isinstance(vector, Scaled | Shifted):
-            return self._make(type(vector), vector.size, inner(vector.source), vector.by)
+            return self.activated(sources[0], vector.function)
         if isinstance(vector, Joined):
-            return self.joined(map(inner, vector.parts))
-        if isinstance(vector, Picked):
-            return self.picked(tuple(map(inner, vector.steps)))
-        return vector
+            return self.joined(sources)
+        rest = [getattr(vector, field.name) for field in fields(vector)[2:]]
+        return self._make(type(vector), vector.size, sources, *rest)
 
     def at(self, vector: Vector, when: When) -> Vector:
         """Return a vector of every step at the first or the last step, or each sequence's last."""
