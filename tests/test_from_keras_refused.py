@@ -42,11 +42,11 @@ def deep(depth):
 REFUSED = {
     "mul": (
         sequential(layer("Bidirectional", merge_mode="mul", layer=recurrent())),
-        "'bidirectional': expected merge_mode 'concat', 'sum' or 'ave', got 'mul'",
+        r"\(Bidirectional\): expected merge_mode 'concat', 'sum' or 'ave', got 'mul'",
     ),
     "no merge": (
         sequential(layer("Bidirectional", merge_mode=None, layer=recurrent())),
-        "'bidirectional': expected merge_mode .*got None",
+        r"'bidirectional' \(Bidirectional\): expected merge_mode .*got None",
     ),
     "an activation that elman has not": (
         sequential(recurrent(), dense(activation="gelu")),
@@ -105,7 +105,7 @@ REFUSED = {
     ),
     "two masks": (
         sequential(layer("Masking"), layer("Masking"), recurrent()),
-        "'masking': expected one layer that masks",
+        r"'masking' \(Masking\): expected one layer that masks",
     ),
     "normalized steps": (
         sequential(layer("BatchNormalization", axis=1), recurrent()),
@@ -121,7 +121,7 @@ REFUSED = {
     ),
     "an embedding within": (
         sequential(dense(), embedding(), recurrent()),
-        "'embedding': expected Embedding at the input",
+        r"'embedding' \(Embedding\): expected Embedding at the input",
     ),
     "quantized": (
         sequential(
@@ -134,11 +134,11 @@ REFUSED = {
                 }
             ),
         ),
-        r"'dense': expected weights of floating point, got quantized ones \('int8'\)",
+        r"'dense' \(Dense\): expected weights of floating point, got quantized ones \('int8'\)",
     ),
     "an RNN in TimeDistributed": (
         sequential(layer("TimeDistributed", layer=recurrent())),
-        "'timedistributed': expected no RNN within",
+        r"'timedistributed' \(SimpleRNN\): expected no RNN within",
     ),
     "a model of models": (wrapped(recurrent(), depth=20), "expected models at most 12 deep"),
     "a model within with two outputs": (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _structure
+from elman import _arguments, _container, _structure
 from elman._structure import Structure
 from elman.activation import TABLE, Activation
 from elman.errors import ShapeError, UnsupportedModelError
@@ -235,7 +235,10 @@ def _inputs(parts: Iterable[Part]) -> int:
 
 def _require_inputs(W: Piece, inputs: int) -> None:
     if W.array.shape[1:] != (inputs,):
-        raise ShapeError(f"{W.name}: expected (O, {inputs}), got {W.array.shape}")
+        turned = W.note == "transposed"  # the error has the source's order
+        expected = f"({inputs}, O)" if turned else f"(O, {inputs})"
+        shape = W.array.shape[::-1] if turned else W.array.shape
+        raise ShapeError(f"{_container.printable(W.name)}: expected {expected}, got {shape}")
 
 
 def _affine(W: Piece, b: tuple[Piece, ...]) -> _Map:
@@ -262,7 +265,8 @@ def _vector(piece: Piece | None, width: int) -> Array | None:
     if piece is None:
         return None
     if piece.array.shape not in ((), (1,), (width,)):
-        raise ShapeError(f"{piece.name}: expected ({width},), got {piece.array.shape}")
+        shown = _container.printable(piece.name)
+        raise ShapeError(f"{shown}: expected ({width},), got {piece.array.shape}")
     return np.broadcast_to(piece.array, (width,))
 
 

@@ -16,11 +16,11 @@ from elman.errors import ArgumentError, LimitError, UnsupportedModelError
 from elman.interop import _archive
 from elman.interop.keras import config as configs
 from elman.interop.keras import groups, hdf5, parts, weights
-from elman.interop.keras.model import KerasLayer
+from elman.interop.keras.model import KerasDense, KerasEmbedding, KerasLayer, KerasScaling, Store
 
 if TYPE_CHECKING:
     from elman.interop._source import Said
-    from elman.interop.keras.model import KerasModel, Store
+    from elman.interop.keras.model import KerasModel
     from elman.interop.keras.weights import Find
 
 MAX_CONFIG_BYTES = 256 * 1024  # a layer takes about 2 KiB
@@ -84,8 +84,10 @@ def stores(model: KerasModel) -> list[Store]:
     for part in model.parts:
         if isinstance(part, KerasLayer):
             found += [cell.store for cell in part.halves]
-        elif (store := getattr(part, "store", None)) is not None:
-            found.append(store)
+        elif isinstance(part, KerasDense | KerasEmbedding):
+            found.append(part.store)
+        elif isinstance(part, KerasScaling) and isinstance(part.source, Store):
+            found.append(part.source)
     return found
 
 

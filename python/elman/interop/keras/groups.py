@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from elman.interop.keras.model import (
     KerasEmbedding,
     KerasLayer,
     KerasModel,
+    Place,
     Store,
+    stacked,
 )
 from elman.interop.keras.parts import halves_are_zero
 from elman.interop.keras.weights import kind_of, names_in
@@ -62,31 +65,30 @@ def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense | KerasEm
     """Return the layer of a group of weights."""
     places = {rest.rpartition("vars/")[0].rstrip("/") for rest in rests}
     kind = re.sub(r"_\d+$", "", group)
+    own = Place(group, group, group)
+
+    def cells(*inner: str) -> list[KerasCell]:
+        return [KerasCell(Store(own, CELL, place, bias=None), None, None) for place in inner]
+
     if places == {"cell"}:
-        return KerasLayer(group, [_cell(group, "cell")])
+        return KerasLayer(group, cells("cell"))
     if places == {"forward_layer/cell", "backward_layer/cell"}:
-        forward, backward = (_cell(group, f"{half}_layer/cell") for half in ("forward", "backward"))
+        forward, backward = cells("forward_layer/cell", "backward_layer/cell")
         return KerasLayer(group, [forward], backward, zero_output=True)
-    stack = [f"cell/cells/simple_rnn_cell_{i}".removesuffix("_0") for i in range(len(places))]
+    stack = list(itertools.islice(stacked("cell"), len(places)))
     if places == set(stack):
-        return KerasLayer(group, [_cell(group, place) for place in stack])
+        return KerasLayer(group, cells(*stack))
     if kind in ("normalization", "batch_normalization"):
         raise UnsupportedModelError(f"layer {group[:80]!r} ({kind}): {_SETTINGS}")
     if kind == "embedding" and places == {""}:
-        return KerasEmbedding(group, Store(group, ("embeddings",), group, group, bias=None), None)
+        return KerasEmbedding(group, Store(own, ("embeddings",)), None)
     if places in ({""}, {"layer"}):
-        (place,) = places
-        store = Store(group, ("kernel", "bias"), group, group, place, bias=None)
+        store = Store(own, ("kernel", "bias"), places.pop(), bias=None)
         return KerasDense(group, store, None, None)
     raise UnsupportedModelError(
         f"layer {group[:80]!r}: expected the weights of SimpleRNN, RNN, Bidirectional, Embedding or"
         f" Dense, got {', '.join(map(show, sorted(rests)[:4]))[:200]}"
     )
-
-
-def _cell(group: str, place: str) -> KerasCell:
-    store = Store(group, CELL, group, group, place, bias=None)
-    return KerasCell(store, None, None)
 
 
 def _order(recurrent: list[str], others: list[str], layers: list[str] | None) -> list[str]:
@@ -178,7 +180,8 @@ def _of_names(name: str, paths: list[str], zero: bool) -> list[KerasPart]:
             raise UnsupportedModelError(f"layer {name[:80]!r} ({show(kinds[at])}): {_SETTINGS}")
         last = at + len(expected) - 1
         count = len(expected) - (expected[-1] == "bias" and kinds[last : last + 1] != ["bias"])
-        store = Store(name, expected, name, name, "", name, (at,), bias=None)
+        place = Place(name, name, name, top=name, order=(at,))
+        store = Store(place, expected, bias=None)
         if expected == ("embeddings",):
             parts.append(KerasEmbedding(name, store, None))
         elif not cell:
