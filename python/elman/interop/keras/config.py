@@ -15,18 +15,13 @@ if TYPE_CHECKING:
 
     Json = Any
 
+_SAME = ("tanh", "relu", "sigmoid", "softmax", "log_softmax", "softplus", "softsign")
+PLAIN = {"linear": Activation("identity"), **{name: Activation(name) for name in _SAME}}
 _NAMES = {
-    "linear": Activation("identity"),
-    "tanh": Activation("tanh"),
-    "relu": Activation("relu"),
-    "sigmoid": Activation("sigmoid"),
-    "softmax": Activation("softmax"),
-    "log_softmax": Activation("log_softmax"),
+    **PLAIN,
     "elu": Activation("elu", alpha=1),
     "leaky_relu": Activation("leaky_relu", alpha=0.2),
     "hard_sigmoid": Activation("hard_sigmoid", alpha=1 / 6, beta=0.5),
-    "softplus": Activation("softplus"),
-    "softsign": Activation("softsign"),
     "celu": Activation("elu", alpha=1),
     "hard_tanh": Activation("identity", clip=1),
     "relu6": Activation("relu", clip=6),

@@ -9,6 +9,7 @@ import numpy as np
 
 from elman._structure import SCALING
 from elman.errors import UnsupportedModelError
+from elman.interop.keras.config import PLAIN
 from elman.interop.keras.writing import to_keras
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.activation import Activation
 
-_SAME = ("tanh", "sigmoid", "relu", "softmax", "softsign", "softplus", "log_softmax")
-_NAMES = {"identity": "linear", **{name: name for name in _SAME}}  # Keras' names of activations
+_NAMES = {activation.name: name for name, activation in PLAIN.items()}  # in Keras
 
 
 def model_of(net: Network | None) -> Any:

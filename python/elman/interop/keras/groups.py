@@ -68,7 +68,7 @@ def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense | KerasEm
     own = Place(group, group, group)
 
     def cells(*inner: str) -> list[KerasCell]:
-        return [KerasCell(Store(own, CELL, place, bias=None), None, None) for place in inner]
+        return [KerasCell(Store(own, CELL, place, bias=None)) for place in inner]
 
     if places == {"cell"}:
         return KerasLayer(group, cells("cell"))
@@ -81,10 +81,10 @@ def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense | KerasEm
     if kind in ("normalization", "batch_normalization"):
         raise UnsupportedModelError(f"layer {group[:80]!r} ({kind}): {_SETTINGS}")
     if kind == "embedding" and places == {""}:
-        return KerasEmbedding(group, Store(own, ("embeddings",)), None)
+        return KerasEmbedding(group, Store(own, ("embeddings",)))
     if places in ({""}, {"layer"}):
         store = Store(own, ("kernel", "bias"), places.pop(), bias=None)
-        return KerasDense(group, store, None, None)
+        return KerasDense(group, store)
     raise UnsupportedModelError(
         f"layer {group[:80]!r}: expected the weights of SimpleRNN, RNN, Bidirectional, Embedding or"
         f" Dense, got {', '.join(map(show, sorted(rests)[:4]))[:200]}"
@@ -169,31 +169,23 @@ def check_readout(model: KerasModel, readout: Readout, where: str) -> None:
 def _of_names(name: str, paths: list[str], zero: bool) -> list[KerasPart]:
     """Return the layers of a group, which are several in the group of a model."""
     kinds = [kind_of(path) for path in paths]
+    starts = [at for at, kind in enumerate(kinds) if at == 0 or kind in ("kernel", "embeddings")]
     parts: list[KerasPart] = []
-    at = 0
-    while at < len(paths):
-        cell = kinds[at : at + 2] == ["kernel", "recurrent_kernel"]
-        expected: tuple[str, ...] = CELL if cell else ("kernel", "bias")
-        if kinds[at] == "embeddings":
-            expected = ("embeddings",)
-        elif kinds[at] != "kernel":
-            raise UnsupportedModelError(f"layer {name[:80]!r} ({show(kinds[at])}): {_SETTINGS}")
-        last = at + len(expected) - 1
-        count = len(expected) - (expected[-1] == "bias" and kinds[last : last + 1] != ["bias"])
-        place = Place(name, name, name, top=name, order=(at,))
-        store = Store(place, expected, bias=None)
-        if expected == ("embeddings",):
-            parts.append(KerasEmbedding(name, store, None))
-        elif not cell:
-            parts.append(KerasDense(name, store, None, None))
+    for start, end in itertools.pairwise([*starts, len(kinds)]):
+        own = tuple(kinds[start:end])
+        store = Store(Place(name, name, name, top=name, order=(start,)), own)
+        below = parts[-1] if parts else None
+        if own == ("embeddings",):
+            parts.append(KerasEmbedding(name, store))
+        elif own in (("kernel",), ("kernel", "bias")):
+            parts.append(KerasDense(name, store))
+        elif own not in (CELL, CELL[:2]):
+            other = next((kind for kind in own if kind not in CELL), own[-1])
+            raise UnsupportedModelError(f"layer {name[:80]!r} ({show(other)}): {_SETTINGS}")
+        elif isinstance(below, KerasLayer) and _are_halves(paths[start - 1], paths[start]):
+            parts[-1] = below._replace(backward=KerasCell(store), zero_output=zero)
         else:
-            made = KerasCell(store, None, None)
-            below = parts[-1] if parts else None
-            if isinstance(below, KerasLayer) and _are_halves(paths[at - 1], paths[at]):
-                parts[-1] = below._replace(backward=made, zero_output=zero)
-            else:
-                parts.append(KerasLayer(name, [made]))
-        at += count
+            parts.append(KerasLayer(name, [KerasCell(store)]))
     return parts
 
 

@@ -55,8 +55,8 @@ class KerasCell(NamedTuple):
     """One simple RNN cell: where its weights are, and what it computes."""
 
     store: Store
-    activation: Activation | None  # None if unknown
-    units: int | None
+    activation: Activation | None = None  # None if unknown, as what follows
+    units: int | None = None
 
 
 class KerasLayer(NamedTuple):
@@ -81,8 +81,8 @@ class KerasDense(NamedTuple):
 
     name: str
     store: Store
-    activation: Activation | None
-    units: int | None
+    activation: Activation | None = None
+    units: int | None = None
 
 
 class KerasEmbedding(NamedTuple):
@@ -90,7 +90,7 @@ class KerasEmbedding(NamedTuple):
 
     name: str
     store: Store
-    words: int | None
+    words: int | None = None
 
 
 class KerasScaling(NamedTuple):
