@@ -11,8 +11,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from elman import _arguments, _container
-from elman.errors import ArgumentError, LimitError, UnsupportedModelError
+from elman import _container
+from elman.errors import LimitError, UnsupportedModelError
 from elman.interop import _archive
 from elman.interop.keras import config as configs
 from elman.interop.keras import groups, hdf5, parts, weights
@@ -43,7 +43,7 @@ def open_model(data: bytes, said: Said) -> tuple[KerasModel, Find]:
         raise UnsupportedModelError(
             "expected a file of Keras (.keras, .weights.h5, .h5), got another kind"
         )
-    _check_said(model, said)
+    groups.check_order(model, said, "model")
     return model, find
 
 
@@ -56,7 +56,7 @@ def open_live(live: Any, said: Said) -> tuple[KerasModel, Find]:
     text = json.dumps(config | {"config": live.get_config()}, default=_plain)
     model = parts.of_config(json.loads(text), version=str(getattr(package, "__version__", "3")))
     _refuse_own_functions(live)
-    _check_said(model, said)
+    groups.check_order(model, said, "model")
     return model, weights.in_memory(live, stores(model), package)
 
 
@@ -91,13 +91,6 @@ def stores(model: KerasModel) -> list[Store]:
     return found
 
 
-def _check_said(model: KerasModel, said: Said) -> None:
-    """Refuse options that contradict the model."""
-    if said.layers is not None:
-        raise ArgumentError("layers: expected none, because the model has an order, got some")
-    groups.check_readout(model, said.readout, "as in the model")
-
-
 def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, str]:
     """Return the config, the weights, and the version of Keras."""
     archive = _archive.Archive(data, compressed=True)
@@ -123,12 +116,10 @@ def _json(text: bytes) -> Any:
 
 def _open_weights(contents: hdf5.Contents, said: Said) -> tuple[KerasModel, Find]:
     """Return the model of a file that holds only weights."""
-    order = None if said.layers is None else _arguments.listed("layers", said.layers, "names")
     if ("", "layer_names") in contents.lists:
-        if order is not None:
-            raise ArgumentError("layers: expected none, because the file has an order, got some")
-        model = groups.of_order(contents, said.readout)
+        model = groups.of_order(contents)
+        groups.check_order(model, said, "file")
         return model, weights.by_order(contents, "", stores(model))
     root = weights.root_of(contents)
     paths = [path for path in contents.arrays if path.startswith(f"{root}/")]
-    return groups.of_groups(paths, order, said.readout), weights.by_group(contents)
+    return groups.of_groups(paths, said), weights.by_group(contents)

@@ -48,7 +48,9 @@ def model_of(net: Network | None) -> Any:
             )
             for half in halves
         ]
-        parts.append(rnns[0] if len(rnns) == 1 else _both(*rnns))
+        if len(rnns) == 2:
+            rnns = [layers.Bidirectional(rnns[0], backward_layer=rnns[1], dtype=net.dtype.name)]
+        parts += rnns
     if net.readout is not None:
         g, b_y = net.readout.activation, net.readout.b_y
         parts.append(
@@ -76,10 +78,6 @@ def _scaling(net: Network, side: str) -> tuple[Array, Array] | None:
         np.zeros(size) if mean is None else mean.astype(np.float64),
         np.ones(size) if std is None else std.astype(np.float64),
     )
-
-
-def _both(forward: Any, backward: Any) -> Any:
-    return keras.layers.Bidirectional(forward, backward_layer=backward, dtype=forward.dtype_policy)
 
 
 def fill(model: Any, net: Network | None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from elman._container import show
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
-from elman.interop.keras.config import as_object, class_name, flag, layer_name
+from elman.interop.keras.config import Settings, as_object, class_name, layer_name, settings_of
 from elman.interop.keras.model import Place
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Leaf(NamedTuple):
     kind: str
     place: Place
     layer: dict[str, Json]
-    config: dict[str, Json]  # of the layer
+    settings: Settings
     link: Link
 
     @property
@@ -53,7 +53,7 @@ class Leaf(NamedTuple):
     @property
     def what(self) -> str:
         """Its name in messages."""
-        return f"layer {self.label!r}"
+        return self.settings.what
 
     def unsupported(self, words: str) -> UnsupportedModelError:
         """Return the error that says what was expected of the layer."""
@@ -71,7 +71,7 @@ class Graph(NamedTuple):
 class _Model(NamedTuple):
     """A model; `chain` are the layers from the input to the output."""
 
-    settings: dict[str, Json]
+    settings: Settings
     layers: list[Json]
     chain: list[Json]
     links: dict[str, Link]  # by the names of layers
@@ -87,14 +87,14 @@ def of_model(config: Json) -> Graph:
 def _open(kind: str, model: Json, what: str) -> _Model:
     """Return the parts of a model; older Sequential configs are a list."""
     config = model.get("config")
-    settings = {"layers": config} if kind == "Sequential" and isinstance(config, list) else config
-    settings = as_object(settings, what)
+    config = {"layers": config} if kind == "Sequential" and isinstance(config, list) else config
+    settings = Settings(what, as_object(config, what))
     layers = settings.get("layers")
     if not isinstance(layers, list):
         raise ModelFormatError(f"the config of {what}: expected a list of layers")
     if kind == "Sequential":
         return _Model(settings, layers, layers, {}, [])
-    return _Model(settings, layers, *_chain(settings, layers, what))
+    return _Model(settings, layers, *_chain(settings, layers))
 
 
 def _leaves(model: _Model, place: Place) -> Iterator[Leaf]:
@@ -120,8 +120,8 @@ def _of_layer(layer: Json, kind: str, link: Link, place: Place) -> Iterator[Leaf
     if place.depth > MAX_NESTED:
         raise LimitError(f"{what[:200]}: expected models at most {MAX_NESTED} deep, got more")
     model = _open(kind, layer, what) if kind in MODELS else None
-    config = as_object(layer.get("config"), what) if model is None else model.settings
-    place = place._replace(frozen=place.frozen or not flag(config, "trainable", what, default=True))
+    settings = settings_of(layer, what) if model is None else model.settings
+    place = place._replace(frozen=place.frozen or not settings.flag("trainable", default=True))
     if model is not None:
         if model.beside:
             raise UnsupportedModelError(f"{what}: expected one output inside, got several")
@@ -130,7 +130,7 @@ def _of_layer(layer: Json, kind: str, link: Link, place: Place) -> Iterator[Leaf
         inside = place._replace(group=f"{place.group}/layers", depth=place.depth + 1)
         yield from _leaves(model, inside)
     elif kind == "TimeDistributed":
-        inner: Json = config.get("layer")
+        inner: Json = settings.get("layer")
         nested = class_name(inner, what)
         inside = place._replace(
             group=f"{place.group}/layer",
@@ -141,7 +141,7 @@ def _of_layer(layer: Json, kind: str, link: Link, place: Place) -> Iterator[Leaf
         )
         yield from _of_layer(inner, nested, link, inside)
     else:
-        yield Leaf(kind, place._replace(name=layer_name(layer)), layer, config, link)
+        yield Leaf(kind, place._replace(name=layer_name(layer)), layer, settings, link)
 
 
 def _groups(layers: list[Json]) -> Iterator[str]:
@@ -179,13 +179,13 @@ def _input_shape(layers: list[Json]) -> list[Json]:
 
 
 def _chain(
-    settings: dict[str, Json], layers: list[Json], what: str
+    settings: Settings, layers: list[Json]
 ) -> tuple[list[Json], dict[str, Link], list[tuple[str, int]]]:
     """Return the layers from the input to the output, each reading the one before it."""
     by_name = {layer_name(layer): layer for layer in layers if isinstance(layer, dict)}
     links = {name: _link(layer) for name, layer in by_name.items()}
     beside: list[tuple[str, int]] = []
-    ends = _ends(settings.get("output_layers"), what)
+    ends = _ends(settings)
     paths = [_path(name, by_name, links) for name, _ in ends]
     last = max(range(len(ends)), key=lambda i: (len(paths[i]), -ends[i][1]))
     main = paths[last]
@@ -224,10 +224,10 @@ def _chain(
 
 def _masked(layer: Json) -> Json:
     """Return the value whose steps a layer masks, or None if it masks none."""
-    kind, config = class_name(layer, "a layer"), as_object(layer.get("config"), "a layer")
+    kind, settings = class_name(layer, "a layer"), settings_of(layer, "a layer")
     if kind == "Masking":
-        return config.get("mask_value", 0.0)
-    return 0 if kind == "Embedding" and config.get("mask_zero") else None
+        return settings.get("mask_value", 0.0)
+    return 0 if kind == "Embedding" and settings.get("mask_zero") else None
 
 
 def _path(name: str | None, by_name: dict[str, Json], links: dict[str, Link]) -> list[str]:
@@ -243,14 +243,15 @@ def _path(name: str | None, by_name: dict[str, Json], links: dict[str, Link]) ->
     return path
 
 
-def _ends(value: Json, what: str) -> list[tuple[str, int]]:
-    """Return the layers and numbers in `[name, 0, 0]` or `[[name, 0, 0], ...]`."""
+def _ends(settings: Settings) -> list[tuple[str, int]]:
+    """Return the layers and numbers of the outputs, `[name, 0, 0]` or `[[name, 0, 0], ...]`."""
+    value = settings.get("output_layers")
     ends = value if isinstance(value, list) else []
     if ends and isinstance(ends[0], str):
         ends = [ends]
     found = [_history(end) for end in ends]
     if not found:
-        raise UnsupportedModelError(f"{what}: expected a model with one output, got none")
+        raise UnsupportedModelError(f"{settings.what}: expected a model with one output, got none")
     return found
 
 

@@ -6,6 +6,7 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
+from elman import _arguments
 from elman._container import show
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop import _source
@@ -25,12 +26,11 @@ from elman.interop.keras.parts import halves_are_zero
 from elman.interop.keras.weights import kind_of, names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Any
 
+    from elman.interop._source import Said
     from elman.interop.keras.hdf5 import Contents
     from elman.interop.keras.model import KerasPart
-
-    Readout = str | bool | Sequence[str] | None
 
 _SETTINGS = (  # of layers whose settings a weights file does not store
     "save the whole model as .keras, because a weights file does not store its settings"
@@ -40,8 +40,9 @@ _SETTINGS = (  # of layers whose settings a weights file does not store
 # --- Keras 3: groups named by class, without an order ---------------------------------------------
 
 
-def of_groups(paths: list[str], layers: list[str] | None, readout: Readout) -> KerasModel:
+def of_groups(paths: list[str], said: Said) -> KerasModel:
     """Return the chain of a weights file, from the names of its groups and the user's options."""
+    layers = None if said.layers is None else _arguments.listed("layers", said.layers, "names")
     groups: dict[str, list[str]] = {}
     for path in paths:
         _, group, rest = [*path.split("/", 2), "", ""][:3]
@@ -50,9 +51,9 @@ def of_groups(paths: list[str], layers: list[str] | None, readout: Readout) -> K
     recurrent = [name for name, part in found.items() if isinstance(part, KerasLayer)]
     heads = [name for name, part in found.items() if isinstance(part, KerasDense)]
     order = _order(recurrent, [n for n in found if n not in recurrent], layers)
-    above = _head([name for name in heads if name not in order], readout)
+    above = _head([name for name in heads if name not in order], said.readout)
     front = [n for n, s in found.items() if isinstance(s, KerasEmbedding) and n not in order]
-    left = [n for n in found if n not in (*front, *order, *above) and readout is not False]
+    left = [n for n in found if n not in (*front, *order, *above) and said.readout is not False]
     if left:
         raise ArgumentError(
             f"layers: expected the order of all layers up to the top RNN, which a weights file does"
@@ -116,7 +117,7 @@ def _number(name: str) -> tuple[int, str]:
     return len(digits), digits
 
 
-def _head(heads: list[str], readout: Readout) -> list[str]:
+def _head(heads: list[str], readout: Any) -> list[str]:
     """Return the Dense layers above the RNN, from the bottom up."""
     if readout is False:
         return []
@@ -136,7 +137,7 @@ def _head(heads: list[str], readout: Readout) -> list[str]:
 # --- Keras 2: an order, and names -----------------------------------------------------------------
 
 
-def of_order(contents: Contents, readout: Readout) -> KerasModel:
+def of_order(contents: Contents) -> KerasModel:
     """Return the chain of a file of `save_weights` of Keras 2: its layers are in order."""
     parts: list[KerasPart] = []
     rows: list[Row] = []
@@ -150,20 +151,20 @@ def of_order(contents: Contents, readout: Readout) -> KerasModel:
             rows.append(Row(name, "", note))
     if not any(isinstance(part, KerasLayer) for part in parts):
         raise UnsupportedModelError("expected the weights of a SimpleRNN, got none")
-    model = KerasModel(parts, rows, known=False)
-    check_readout(model, readout, "as in the file")
-    return model
+    return KerasModel(parts, rows, known=False)
 
 
-def check_readout(model: KerasModel, readout: Readout, where: str) -> None:
-    """Refuse other names than those of the Dense layers behind the RNN."""
-    if readout is None or isinstance(readout, bool):
+def check_order(model: KerasModel, said: Said, what: str) -> None:
+    """Refuse an order of layers, and names of Dense layers that are not those behind the RNN."""
+    if said.layers is not None:
+        raise ArgumentError(f"layers: expected none, because the {what} has an order, got some")
+    if said.readout is None or isinstance(said.readout, bool):
         return
     names = [dense.name for dense in model.readouts]
-    if _source.names("readout", readout) != names:
+    if _source.names("readout", said.readout) != names:
         has = listed(names) if len(names) == 1 else f"[{listed(names)}]"
         has = has if names else "no Dense layer"
-        raise ArgumentError(f"readout: expected {has}, {where}, got {readout!r}")
+        raise ArgumentError(f"readout: expected {has}, as in the {what}, got {said.readout!r}")
 
 
 def _of_names(name: str, paths: list[str], zero: bool) -> list[KerasPart]:

@@ -16,7 +16,7 @@ from elman.interop._chain import Function, Scale
 from elman.interop._source import Piece, Row
 from elman.interop.keras import config as configs
 from elman.interop.keras import graph
-from elman.interop.keras.config import as_object, class_name, flag, layer_name, size
+from elman.interop.keras.config import Settings, as_object, class_name, layer_name, settings_of
 from elman.interop.keras.model import (
     CELL,
     KerasCell,
@@ -155,8 +155,8 @@ class _Builder:
         if leaf.kind == "Bidirectional":
             layer = self._bidirectional(leaf)
         else:
-            self._note_settings(leaf.label, leaf.config)
-            layer = self._one_direction(leaf, leaf.config, leaf.kind, leaf.label)
+            self._note_settings(leaf.label, leaf.settings.values)
+            layer = self._one_direction(leaf, leaf.kind, leaf.settings)
         if leaf.link.state:
             layer = _of_last_state(leaf, layer)
         for name in leaf.link.starts:
@@ -169,28 +169,28 @@ class _Builder:
         self._set_width(sum(cell.units or 0 for cell in layer.halves[-1 - joined :]))
 
     def _one_direction(
-        self, leaf: Leaf, config: dict[str, Json], kind: str, label: str, inside: str = ""
+        self, leaf: Leaf, kind: str, settings: Settings, inside: str = ""
     ) -> KerasLayer:
-        what = f"layer {label!r}"
         return KerasLayer(
             leaf.label,
-            self._cells(leaf, what, config, kind, inside),
-            go_backwards=flag(config, "go_backwards", what),
-            return_sequences=flag(config, "return_sequences", what),
-            zero_output=flag(config, "zero_output_for_mask", what),
+            self._cells(leaf, kind, settings, f"{inside}cell"),
+            go_backwards=settings.flag("go_backwards"),
+            return_sequences=settings.flag("return_sequences"),
+            zero_output=settings.flag("zero_output_for_mask"),
         )
 
     def _bidirectional(self, leaf: Leaf) -> KerasLayer:
-        merge: Json = leaf.config.get("merge_mode", "concat")
+        merge: Json = leaf.settings.get("merge_mode", "concat")
         if merge not in ("concat", "sum", "ave"):
             raise leaf.unsupported(
                 f"expected merge_mode 'concat', 'sum' or 'ave', got {show(merge)}"
             )
-        forward = self._half(leaf, leaf.config.get("layer"), "forward_layer")
-        if (own := leaf.config.get("backward_layer")) is not None:
-            backward = self._half(leaf, own, "backward_layer")
+        first, second = leaf.settings.get("layer"), leaf.settings.get("backward_layer")
+        forward = self._half(leaf, first, "forward_layer/")
+        if second is not None:
+            backward = self._half(leaf, second, "backward_layer/")
         else:  # Keras 2 leaves it out
-            backward = self._half(leaf, leaf.config.get("layer"), "backward_layer", note=False)
+            backward = self._half(leaf, first, "backward_layer/", note=False)
             backward = backward._replace(go_backwards=not backward.go_backwards)
         if len(forward.cells) != 1 or len(backward.cells) != 1:
             raise leaf.unsupported(
@@ -209,82 +209,75 @@ class _Builder:
         kind = class_name(half, leaf.what)
         if kind not in ("SimpleRNN", "RNN"):
             raise leaf.unsupported(f"expected SimpleRNN, got {kind[:80]}")
-        config = as_object(half.get("config"), leaf.what)
         label = f"{leaf.label}/{layer_name(half)}"
+        values = settings_of(half, leaf.what).values
         if note:
-            self._note_settings(label, config)
-        return self._one_direction(leaf, config, kind, label, inside)
+            self._note_settings(label, values)
+        return self._one_direction(leaf, kind, Settings(f"layer {label!r}", values), inside)
 
-    def _cells(
-        self, leaf: Leaf, what: str, config: dict[str, Json], kind: str, inside: str
-    ) -> list[KerasCell]:
+    def _cells(self, leaf: Leaf, kind: str, settings: Settings, inner: str) -> list[KerasCell]:
         """Return the cells of SimpleRNN, RNN(SimpleRNNCell) or RNN(StackedRNNCells)."""
-        inner = f"{inside}/cell".lstrip("/")
         if kind == "SimpleRNN":
-            return [self._cell(leaf, what, config, inner)]
-        outer: Json = config.get("cell")
-        kind = class_name(outer, what)
-        if kind != "StackedRNNCells":
-            return [self._cell(leaf, what, _cell_config(outer, what), inner)]
-        cells = as_object(outer.get("config"), what).get("cells")
+            return [self._cell(leaf, settings, inner)]
+        outer: Json = settings.get("cell")
+        if (kind := class_name(outer, settings.what)) != "StackedRNNCells":
+            return [self._cell(leaf, _settings_of_cell(outer, settings.what), inner)]
+        cells = settings_of(outer, settings.what).get("cells")
         if not isinstance(cells, list) or not cells:
-            raise UnsupportedModelError(f"{what}: expected cells of SimpleRNNCell, got {kind}")
+            raise UnsupportedModelError(
+                f"{settings.what}: expected cells of SimpleRNNCell, got {kind}"
+            )
         return [
-            self._cell(leaf, what, _cell_config(cell, what), place, index)
+            self._cell(leaf, _settings_of_cell(cell, settings.what), place, index)
             for index, (cell, place) in enumerate(zip(cells, stacked(inner), strict=False))
         ]
 
-    def _cell(
-        self, leaf: Leaf, what: str, config: dict[str, Json], inner: str, index: int = 0
-    ) -> KerasCell:
-        activation = self._activation(config, what)
+    def _cell(self, leaf: Leaf, settings: Settings, inner: str, index: int = 0) -> KerasCell:
+        activation = self._activation(settings)
         if not TABLE[activation.name].in_layers:
             raise UnsupportedModelError(
-                f"{what}: expected {activation.name} at the end of the model only"
+                f"{settings.what}: expected {activation.name} at the end of the model only"
             )
-        store = self._store(leaf, CELL, what, config, inner)
+        store = self._store(leaf, CELL, settings, inner)
         order = (*leaf.place.order, int(inner.startswith("backward")) or index)
         store = store._replace(layer=store.layer._replace(order=order))
-        return KerasCell(store, activation, size(config, "units", what))
+        return KerasCell(store, activation, settings.size("units"))
 
     def _store(
-        self,
-        leaf: Leaf,
-        kinds: tuple[str, ...],
-        what: str,
-        config: dict[str, Json],
-        inner: str = "",
+        self, leaf: Leaf, kinds: tuple[str, ...], settings: Settings, inner: str = ""
     ) -> Store:
         """Return where weights are, and whether they are among the frozen ones of a legacy file.
 
         Keras 2 freezes what is in a frozen layer; Keras 3 asks the layer, or cell, that has them.
         """
-        bias = kinds[-1] != "bias" or flag(config, "use_bias", what, default=True)
-        frozen = not flag(config, "trainable", what, default=True)
+        bias = kinds[-1] != "bias" or settings.flag("use_bias", default=True)
+        frozen = not settings.flag("trainable", default=True)
         place = leaf.place._replace(frozen=frozen or (self._keras_2 and leaf.place.frozen))
-        lora = configs.lora_factor(config, what)
+        lora = None  # the factor of a low-rank update
+        if settings.get("lora_rank"):
+            rank = settings.number("lora_rank", 0)
+            lora = settings.number("lora_alpha", rank) / rank
         return Store(place, kinds if bias else kinds[:-1], inner, bias, lora)
 
-    def _activation(self, config: dict[str, Json], what: str) -> Activation:
-        value = config.get("activation")
-        return configs.activation_of_value(value, what, keras_2=self._keras_2)
+    def _activation(self, settings: Settings) -> Activation:
+        return configs.activation_of(settings, keras_2=self._keras_2)
 
     # --- maps and functions of each step ---
 
     def _add_dense(self, leaf: Leaf) -> None:
         self._require_features(leaf)
-        activation = self._activation(leaf.config, leaf.what)
-        units = size(leaf.config, "units", leaf.what)
-        store = self._store(leaf, ("kernel", "bias"), leaf.what, leaf.config)
-        self._note_policy(leaf.label, leaf.config)
+        activation = self._activation(leaf.settings)
+        units = leaf.settings.size("units")
+        store = self._store(leaf, ("kernel", "bias"), leaf.settings)
+        self._note_policy(leaf.label, leaf.settings.values)
         self._parts.append(KerasDense(leaf.label, store, activation, units))
         self._set_width(units)
 
     def _add_activation(self, leaf: Leaf) -> None:
         if leaf.kind in configs.LAYERS:
-            activation = configs.activation_of_layer(leaf.kind, leaf.config, leaf.what)
+            activation = configs.activation_of_layer(leaf.kind, leaf.settings)
         else:
-            activation = self._activation(leaf.config, leaf.what)
+            activation = self._activation(leaf.settings)
         if not TABLE[activation.name].in_layers:
             self._require_features(leaf)
         self._parts.append(Function(leaf.label, activation))
@@ -296,22 +289,22 @@ class _Builder:
             raise leaf.unsupported(
                 f"expected sequences of integers (T,), got {_shape(self._shape)}"
             )
-        words = size(leaf.config, "input_dim", leaf.what)
-        store = self._store(leaf, ("embeddings",), leaf.what, leaf.config)
+        words = leaf.settings.size("input_dim")
+        store = self._store(leaf, ("embeddings",), leaf.settings)
         self._parts.append(KerasEmbedding(leaf.label, store, words))
-        self._shape = [*(self._shape or [None]), size(leaf.config, "output_dim", leaf.what)]
-        if flag(leaf.config, "mask_zero", leaf.what):
+        self._shape = [*(self._shape or [None]), leaf.settings.size("output_dim")]
+        if leaf.settings.flag("mask_zero"):
             self._masking = "ids != 0"
 
     def _add_normalization(self, leaf: Leaf) -> None:
-        axes = leaf.config.get("axis", -1)
+        axes = leaf.settings.get("axis", -1)
         if axes not in (None, []):
             self._require_last_axis(leaf, axes)
-        mean = configs.numbers(leaf.config.get("mean"), "mean", leaf.what)
-        variance = configs.numbers(leaf.config.get("variance"), "variance", leaf.what)
+        mean = leaf.settings.numbers("mean")
+        variance = leaf.settings.numbers("variance")
         source: Store | Weights
         if mean is None and variance is None:
-            source = self._store(leaf, ("mean", "variance"), leaf.what, leaf.config)
+            source = self._store(leaf, ("mean", "variance"), leaf.settings)
         elif mean is None or variance is None or (variance < 0).any():
             raise ModelFormatError(f"{leaf.what}: expected a mean and a variance")
         else:
@@ -319,25 +312,25 @@ class _Builder:
                 self._require_features(leaf)
             numbers = {"mean": mean, "variance": variance}
             source = {kind: (f"{leaf.label}.{kind}", array) for kind, array in numbers.items()}
-        invert = flag(leaf.config, "invert", leaf.what)
+        invert = leaf.settings.flag("invert")
         self._parts.append(KerasScaling(leaf.label, source, 1e-7, invert))
 
     def _add_batch_normalization(self, leaf: Leaf) -> None:
-        self._require_last_axis(leaf, leaf.config.get("axis", -1))
+        self._require_last_axis(leaf, leaf.settings.get("axis", -1))
         optional = [
             kind
             for kind, key in (("gamma", "scale"), ("beta", "center"))
-            if flag(leaf.config, key, leaf.what, default=True)
+            if leaf.settings.flag(key, default=True)
         ]
         kinds = (*optional, "moving_mean", "moving_variance")
-        store = self._store(leaf, kinds, leaf.what, leaf.config)
-        epsilon = configs.number(leaf.config, "epsilon", 1e-3, leaf.what)
+        store = self._store(leaf, kinds, leaf.settings)
+        epsilon = leaf.settings.number("epsilon", 1e-3)
         self._parts.append(KerasScaling(leaf.label, store, epsilon))
 
     def _add_rescaling(self, leaf: Leaf) -> None:
         pieces: list[Piece | None] = []
         for key, neutral in (("scale", 1.0), ("offset", 0.0)):
-            array = configs.numbers(leaf.config.get(key, neutral), key, leaf.what)
+            array = leaf.settings.numbers(key, neutral)
             if array is None:
                 raise ModelFormatError(f"{leaf.what}: expected a scale and an offset")
             if array.size > 1:
@@ -375,7 +368,7 @@ class _Builder:
         if not self._shape and not leaf.place.timed:
             self._shape = _built_shape(leaf.layer)
         shape = self._shape[1:] if leaf.place.timed else self._shape
-        target: Json = leaf.config.get("target_shape", leaf.config.get("dims"))
+        target: Json = leaf.settings.get("target_shape", leaf.settings.get("dims"))
         if self._masking is not None and not self._last:
             raise leaf.unsupported(f"expected no mask, which {leaf.kind} does not hand on")
         if leaf.kind == "Flatten":
@@ -428,7 +421,7 @@ class _Builder:
         if self._masking is not None:
             raise leaf.unsupported("expected one layer that masks, got another")
         self._require_features(leaf)
-        value = leaf.config.get("mask_value", 0.0)
+        value = leaf.settings.get("mask_value", 0.0)
         if type(value) not in (int, float):
             raise ModelFormatError(f"{leaf.what}: expected a mask_value that is a number")
         x = "x" if not self._parts else f"<output of {self._parts[-1].name}>"
@@ -495,11 +488,11 @@ def _of_last_state(leaf: Leaf, layer: KerasLayer) -> KerasLayer:
     return layer._replace(return_sequences=False, zero_output=False)
 
 
-def _cell_config(cell: Json, what: str) -> dict[str, Json]:
+def _settings_of_cell(cell: Json, what: str) -> Settings:
     """Return the config of a SimpleRNNCell; refuse other cells."""
     if (kind := class_name(cell, what)) != "SimpleRNNCell":
         raise UnsupportedModelError(f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}")
-    return as_object(cell.get("config"), what)
+    return settings_of(cell, what)
 
 
 def halves_are_zero(version: str) -> bool:
@@ -509,7 +502,7 @@ def halves_are_zero(version: str) -> bool:
 
 def _refuse_quantized(leaf: Leaf) -> None:
     """Refuse layers whose weights are integers."""
-    policy = leaf.config.get("dtype")
+    policy = leaf.settings.get("dtype")
     if isinstance(policy, dict):
         kind, config = policy.get("class_name"), policy.get("config")
         mode = config.get("mode") if isinstance(config, dict) else None

@@ -307,7 +307,7 @@ def _check_shapes(weights: Weights, shapes: dict[str, tuple[int | None, ...]]) -
 def _step_rows(model: KerasModel) -> list[Row]:
     """Return a row on which step Keras returns, or in which order it returns the steps."""
     top = model.recurrent[-1]
-    backwards = top.backward is None and sum(one.go_backwards for one in model.recurrent) % 2
+    backwards = sum(layer.go_backwards for layer in model.recurrent) % 2
     if top.backward is not None and not top.return_sequences:
         return [Row(f"{top.name}.return_sequences=False", "", "the end of net.run(x).state")]
     if not top.return_sequences:
