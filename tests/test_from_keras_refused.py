@@ -86,6 +86,14 @@ REFUSED = {
         ),
         r"'reshape' \(Reshape\): expected .*\(6, 3\), and \(9, 2\)",
     ),
+    "images": (
+        sequential(
+            layer("InputLayer", batch_shape=[None, 4, 5, 6]),
+            layer("Reshape", target_shape=[4, 5, 6]),
+            recurrent(),
+        ),
+        r"'simplernn' \(SimpleRNN\): expected inputs of the shape \(T, I\), got \(4, 5, 6\)",
+    ),
     "turned axes": (
         sequential(
             layer("InputLayer", batch_shape=[None, 3, 3]),
