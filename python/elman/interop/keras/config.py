@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from elman._container import show
 from elman.activation import Activation
 from elman.errors import ModelFormatError, UnsupportedModelError
@@ -64,8 +66,6 @@ class Settings(NamedTuple):
 
     def numbers(self, key: str, default: float | None = None) -> Array | None:
         """Return a setting that is a number or an array of numbers, as a vector or a scalar."""
-        import numpy as np
-
         value = self.get(key, default)
         if isinstance(value, dict):  # Keras 3 writes arrays as objects
             config = value.get("config")

@@ -117,11 +117,13 @@ class _Walk:
         """Read a floating-point dataset; skip others."""
         h5d, h5t = self._h5py.h5d, self._h5py.h5t
         created = dataset.id.get_create_plist()
-        layouts = {h5d.CHUNKED: "a chunked one", h5d.VIRTUAL: "a virtual one"}
-        if created.get_external_count():
-            self._refuse(path, "one in another file")
-        if created.get_layout() not in (h5d.CONTIGUOUS, h5d.COMPACT) or created.get_nfilters():
-            self._refuse(path, layouts.get(created.get_layout(), "a filtered one"))
+        external, layout = created.get_external_count(), created.get_layout()
+        if external or layout not in (h5d.CONTIGUOUS, h5d.COMPACT) or created.get_nfilters():
+            others = {h5d.CHUNKED: "a chunked one", h5d.VIRTUAL: "a virtual one"}
+            found = "one in another file" if external else others.get(layout, "a filtered one")
+            raise UnsupportedModelError(
+                f"{path[:80]!r}: expected a contiguous dataset, got {found}"
+            )
         kind = dataset.id.get_type()
         bfloat16 = isinstance(kind, h5t.TypeOpaqueID) and kind.get_size() == 2
         if not bfloat16 and not isinstance(kind, h5t.TypeFloatID):
@@ -138,9 +140,6 @@ class _Walk:
             raise ModelFormatError(f"{path[:80]!r}: expected separate data, got shared bytes")
         array = dataset[...]
         self.contents.arrays[path] = _container.widened(array.view("<u2")) if bfloat16 else array
-
-    def _refuse(self, path: str, kind: str) -> None:
-        raise UnsupportedModelError(f"{path[:80]!r}: expected a contiguous dataset, got {kind}")
 
     def _list(self, group: Any, path: str, kind: str) -> None:
         """Read a list of names; Keras splits long ones into numbered attributes."""

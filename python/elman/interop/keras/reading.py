@@ -301,7 +301,8 @@ def _check_shapes(weights: Weights, shapes: dict[str, tuple[int | None, ...]]) -
             expected = (len(array), *expected[1:])
         if array.shape != expected:
             shown = _container.printable(path)
-            raise ModelFormatError(f"{shown}: expected {expected}, got {array.shape}")
+            wanted = str(expected).replace("None", "I")
+            raise ModelFormatError(f"{shown}: expected {wanted}, got {array.shape}")
 
 
 def _step_rows(model: KerasModel) -> list[Row]:

@@ -10,6 +10,8 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -192,7 +194,5 @@ def _layer(live: Any, path: tuple[str, ...]) -> Any:
 
 def _real(array: Any) -> Array:
     """Return an array, bfloat16 as float32."""
-    import numpy as np
-
     real = np.asarray(array)
     return real.astype(np.float32) if real.dtype.name == "bfloat16" else real
