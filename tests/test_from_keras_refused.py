@@ -211,6 +211,28 @@ DAMAGED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("built", "target", "passed"),
+    [([5, 3], [-1, 3], True), ([5], [5, 1], True), ([6], [3, 2], False)],
+)
+def test_a_model_without_an_input_has_the_shape_it_was_built_for(built, target, passed, tmp_path):
+    reshape = layer("Reshape", target_shape=target) | {
+        "build_config": {"input_shape": [None, *built]}
+    }
+    I = 3 if len(built) == 2 else 1
+    arrays = {
+        "layers/simple_rnn/cell/vars/0": np.ones((I, 4), "f4"),
+        "layers/simple_rnn/cell/vars/1": np.ones((4, 4), "f4"),
+        "layers/simple_rnn/cell/vars/2": np.ones(4, "f4"),
+    }
+    path = keras_file(tmp_path, sequential(reshape, recurrent()), arrays)
+    if passed:
+        assert elman.from_keras(path).input_size == I
+    else:
+        with pytest.raises(UnsupportedModelError, match=r"inputs of the shape \(6\), and \(3, 2\)"):
+            elman.from_keras(path)
+
+
 @pytest.mark.parametrize("name", REFUSED | DAMAGED)
 def test_what_no_network_computes_is_refused_with_the_layer(name, tmp_path, rng):
     config, message = (REFUSED | DAMAGED)[name]
