@@ -422,6 +422,16 @@ def test_halves_are_told_apart_whatever_the_layer_is_called(name, alone, tmp_pat
     assert net.masked == "zero"
 
 
+def test_a_bias_is_that_of_its_own_layer(tmp_path, rng):
+    below, above = cells(rng, "enc/rnn"), cells(rng, "enc/rnn_1")
+    del below["enc/rnn/bias:0"]
+    above["enc/rnn_1/kernel:0"] = rng.standard_normal((4, 4)).astype("f4")
+    path = legacy_file(tmp_path, None, {"enc": below | above}, "2.15.0")
+    lower, upper = elman.from_keras(path, activation="tanh").layers
+    assert lower.b_h is None
+    np.testing.assert_array_equal(upper.b_h, above["enc/rnn_1/bias:0"])
+
+
 @pytest.mark.parametrize(("version", "masked"), [("2.2.4", "hold"), ("2.2.4-tf", "zero")])
 def test_masked_steps_of_both_directions_depend_on_the_version(version, masked, tmp_path, rng):
     config = sequential(layer("Bidirectional", merge_mode="concat", layer=recurrent()))

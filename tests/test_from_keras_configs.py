@@ -148,7 +148,7 @@ REFUSED = {
                 "Bidirectional", merge_mode="concat", layer=recurrent(), backward_layer=recurrent()
             )
         ),
-        "'bidirectional': expected .*backward",
+        r"'bidirectional' \(Bidirectional\): expected .*backward",
     ),
     "a stack in both directions": (
         sequential(
@@ -161,7 +161,7 @@ REFUSED = {
                 ),
             )
         ),
-        "'bidirectional': expected one cell",
+        r"'bidirectional' \(Bidirectional\): expected one cell",
     ),
     "both directions above go_backwards": (
         sequential(
@@ -181,7 +181,10 @@ REFUSED = {
         sequential(recurrent(return_sequences=False), recurrent()),
         "'simplernn': expected return_sequences=True.*got False",
     ),
-    "Masking above": (sequential(recurrent(), layer("Masking")), "'masking': expected Masking"),
+    "Masking above": (
+        sequential(recurrent(), layer("Masking")),
+        r"'masking' \(Masking\): expected Masking",
+    ),
     "an unknown activation": (
         sequential(recurrent(activation="swish"), dense()),
         "'simplernn': expected .*activations linear, tanh, .*got 'swish'",

@@ -42,11 +42,11 @@ def deep(depth):
 REFUSED = {
     "mul": (
         sequential(layer("Bidirectional", merge_mode="mul", layer=recurrent())),
-        "'bidirectional': expected merge_mode 'concat', 'sum' or 'ave', got 'mul'",
+        r"\(Bidirectional\): expected merge_mode 'concat', 'sum' or 'ave', got 'mul'",
     ),
     "no merge": (
         sequential(layer("Bidirectional", merge_mode=None, layer=recurrent())),
-        "'bidirectional': expected merge_mode .*got None",
+        r"'bidirectional' \(Bidirectional\): expected merge_mode .*got None",
     ),
     "an activation that elman has not": (
         sequential(recurrent(), dense(activation="gelu")),
@@ -86,6 +86,14 @@ REFUSED = {
         ),
         r"'reshape' \(Reshape\): expected .*\(6, 3\), and \(9, 2\)",
     ),
+    "images": (
+        sequential(
+            layer("InputLayer", batch_shape=[None, 4, 5, 6]),
+            layer("Reshape", target_shape=[4, 5, 6]),
+            recurrent(),
+        ),
+        r"'simplernn' \(SimpleRNN\): expected inputs of the shape \(T, I\), got \(4, 5, 6\)",
+    ),
     "turned axes": (
         sequential(
             layer("InputLayer", batch_shape=[None, 3, 3]),
@@ -105,7 +113,7 @@ REFUSED = {
     ),
     "two masks": (
         sequential(layer("Masking"), layer("Masking"), recurrent()),
-        "'masking': expected one layer that masks",
+        r"'masking' \(Masking\): expected one layer that masks",
     ),
     "normalized steps": (
         sequential(layer("BatchNormalization", axis=1), recurrent()),
@@ -121,7 +129,7 @@ REFUSED = {
     ),
     "an embedding within": (
         sequential(dense(), embedding(), recurrent()),
-        "'embedding': expected Embedding at the input",
+        r"'embedding' \(Embedding\): expected Embedding at the input",
     ),
     "quantized": (
         sequential(
@@ -134,11 +142,11 @@ REFUSED = {
                 }
             ),
         ),
-        r"'dense': expected weights of floating point, got quantized ones \('int8'\)",
+        r"'dense' \(Dense\): expected weights of floating point, got quantized ones \('int8'\)",
     ),
     "an RNN in TimeDistributed": (
         sequential(layer("TimeDistributed", layer=recurrent())),
-        "'timedistributed': expected no RNN within",
+        r"'timedistributed' \(SimpleRNN\): expected no RNN within",
     ),
     "a model of models": (wrapped(recurrent(), depth=20), "expected models at most 12 deep"),
     "a model within with two outputs": (
@@ -201,6 +209,28 @@ DAMAGED = {
         "'simplernn': expected trainable to be true or false",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("built", "target", "passed"),
+    [([5, 3], [-1, 3], True), ([5], [5, 1], True), ([6], [3, 2], False)],
+)
+def test_a_model_without_an_input_has_the_shape_it_was_built_for(built, target, passed, tmp_path):
+    reshape = layer("Reshape", target_shape=target) | {
+        "build_config": {"input_shape": [None, *built]}
+    }
+    I = 3 if len(built) == 2 else 1
+    arrays = {
+        "layers/simple_rnn/cell/vars/0": np.ones((I, 4), "f4"),
+        "layers/simple_rnn/cell/vars/1": np.ones((4, 4), "f4"),
+        "layers/simple_rnn/cell/vars/2": np.ones(4, "f4"),
+    }
+    path = keras_file(tmp_path, sequential(reshape, recurrent()), arrays)
+    if passed:
+        assert elman.from_keras(path).input_size == I
+    else:
+        with pytest.raises(UnsupportedModelError, match=r"inputs of the shape \(6\), and \(3, 2\)"):
+            elman.from_keras(path)
 
 
 @pytest.mark.parametrize("name", REFUSED | DAMAGED)

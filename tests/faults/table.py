@@ -573,8 +573,8 @@ PACKAGE = [
         "lost state",
         "python/elman/interop/keras/reading.py",
         "from_keras",
-        "self._reversed ^= layer.go_backwards",
-        "self._reversed = layer.go_backwards",
+        "reversed_ ^= part.go_backwards",
+        "reversed_ = part.go_backwards",
     ),
     Fault(
         "transposed Gemm",

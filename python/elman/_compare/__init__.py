@@ -18,7 +18,7 @@ from elman.reference.forward import sizes_of_layers
 from elman.reference.judge import errors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import ArrayLike
 
@@ -267,16 +267,15 @@ def _run(opened: Opened, x: Array, mask: Array | None) -> Trace:
         for i in index.reshape(-1, B)
     ]
 
-    def joined(arrays: list[Array]) -> Array:
-        return np.concatenate(arrays)[:count]
+    def joined(arrays: Iterable[Array | None]) -> Any:
+        found = [array for array in arrays if array is not None]
+        return np.concatenate(found)[:count] if found else None
 
-    first = parts[0]
-    layers = zip(*(part.hidden for part in parts), strict=True)
-    return first._replace(
-        output=joined([part.output for part in parts]),
-        hidden=[None if layer[0] is None else joined(list(layer)) for layer in layers],
-        mask=None if first.mask is None else joined([p.mask for p in parts if p.mask is not None]),
-        x=None if first.x is None else joined([part.x for part in parts if part.x is not None]),
+    return parts[0]._replace(
+        output=joined(part.output for part in parts),
+        hidden=[joined(layer) for layer in zip(*(part.hidden for part in parts), strict=True)],
+        mask=joined(part.mask for part in parts),
+        x=joined(part.x for part in parts),
     )
 
 

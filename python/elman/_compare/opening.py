@@ -70,8 +70,10 @@ def open_source(net: Network, source: Any, options: dict[str, Any]) -> Opened:
 
 
 def _of_imported(net: Network, name: str, imported: Imported) -> Opened:
-    runs = imported.source or _own(imported.network)
-    return Opened(name, runs, _fitting(net, imported), lambda: imported, imported.masks)
+    runs, taps = imported.source or _own(imported.network), imported.taps
+    if taps is not None and len(taps) != net.num_layers:
+        taps = None  # the network has other layers
+    return Opened(name, runs, taps, lambda: imported, imported.masks)
 
 
 def _of_live(net: Network, name: str, runs: Source, read: Callable[[], Imported]) -> Opened:
@@ -80,12 +82,6 @@ def _of_live(net: Network, name: str, runs: Source, read: Callable[[], Imported]
     except (ElmanError, TypeError):
         return Opened(name, runs, None, read)
     return _of_imported(net, name, imported._replace(source=imported.source or runs))
-
-
-def _fitting(net: Network, imported: Imported) -> Taps:
-    """Return the taps, or None if the network has other layers."""
-    taps = imported.taps
-    return taps if taps is not None and len(taps) == net.num_layers else None
 
 
 def _own(net: Network) -> Source:
@@ -123,9 +119,7 @@ def _of_several(net: Network) -> dict[str, Any]:
 
 def options_of(net: Network, path: str) -> dict[str, Any]:
     """Return the options for reading a file: what it does not store is as in the network."""
-    options: dict[str, Any] = {}
-    framework = formats.framework_of(path)
-    if framework == "torch" or path.endswith(".weights.h5"):
-        options["activation"] = structure_of(net).layer_activations
-        options["output_activation"] = net.output_activation
-    return options
+    if formats.framework_of(path) != "torch" and not path.endswith(".weights.h5"):
+        return {}
+    activations = structure_of(net).layer_activations
+    return {"activation": activations, "output_activation": net.output_activation}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _structure
+from elman import _arguments, _text, _structure
 from elman._structure import Structure
 from elman.activation import TABLE, Activation
 from elman.errors import ShapeError, UnsupportedModelError
@@ -235,7 +235,10 @@ def _inputs(parts: Iterable[Part]) -> int:
 
 def _require_inputs(W: Piece, inputs: int) -> None:
     if W.array.shape[1:] != (inputs,):
-        raise ShapeError(f"{W.name}: expected (O, {inputs}), got {W.array.shape}")
+        turned = W.note == "transposed"  # the error has the source's order
+        expected = f"({inputs}, O)" if turned else f"(O, {inputs})"
+        shape = W.array.shape[::-1] if turned else W.array.shape
+        raise ShapeError(f"{_text.printable(W.name)}: expected {expected}, got {shape}")
 
 
 def _affine(W: Piece, b: tuple[Piece, ...]) -> _Map:
@@ -262,7 +265,8 @@ def _vector(piece: Piece | None, width: int) -> Array | None:
     if piece is None:
         return None
     if piece.array.shape not in ((), (1,), (width,)):
-        raise ShapeError(f"{piece.name}: expected ({width},), got {piece.array.shape}")
+        shown = _text.printable(piece.name)
+        raise ShapeError(f"{shown}: expected ({width},), got {piece.array.shape}")
     return np.broadcast_to(piece.array, (width,))
 
 
@@ -320,8 +324,8 @@ class _Builder:
         self._directions: list[str] = []
         self._taps: list[str] = []
         self._activations: list[Activation] = []  # of halves, as what follows
-        self._starts: list[Piece | None] = []
-        self._sizes: list[int] = []
+        self._starts: list[Array] = []
+        self._start_pieces: list[Piece] = []
         self._output_activation: Activation | None = None
         *nodes, top = self._scale_input(blocks)
         for node in nodes:
@@ -377,44 +381,38 @@ class _Builder:
         part = node.part
         if isinstance(part, Recurrent):
             self._above = 0
-            prefixes = self._begin(part.name, part.direction)
-            for prefix, half in zip(prefixes, part.halves, strict=True):
+            self._directions.append(part.direction)
+            for half in part.halves:
                 own = _affine(half.W_xh, half.b_h).after(node.map)
-                self._add_half(prefix, own, half.W_hh, half.activation, half.initial_state)
-            return
-        if not TABLE[part.activation.name].in_layers:
+                self._add_half(own, half.activation, half.W_hh, half.initial_state)
+        elif not TABLE[part.activation.name].in_layers:
             raise UnsupportedModelError(
                 f"{part.name!r}: expected {part.activation.name} at the end of the model only"
             )
-        self._above += 1
-        reverse = self._has_mask and self._directions[-1:] == ["reverse"]
-        (prefix,) = self._begin(part.name, "reverse" if reverse else "forward")
-        own = node.map._replace(W=node.map.matrix(node.inputs))
-        self._add_half(prefix, own, None, part.activation, None)
-
-    def _begin(self, name: str, direction: str) -> tuple[str, ...]:
-        """Begin a layer, and return the prefixes of its tensors' names."""
-        prefixes = _structure.prefixes(len(self._directions), direction)
-        self._directions.append(direction)
-        self._taps.append(name)
-        return prefixes
+        else:
+            self._above += 1
+            reverse = self._has_mask and self._directions[-1:] == ["reverse"]
+            self._directions.append("reverse" if reverse else "forward")
+            self._add_half(node.map._replace(W=node.map.matrix(node.inputs)), part.activation)
+        self._taps.append(part.name)
 
     def _add_half(
         self,
-        prefix: str,
         map_: _Map,
-        W_hh: Piece | None,
         activation: Activation,
-        start: Piece | None,
+        W_hh: Piece | None = None,
+        start: Piece | None = None,
     ) -> None:
+        """Add the next half of the last layer."""
         assert map_.W is not None
-        H = len(map_.W)
+        prefix = _structure.all_prefixes(self._directions)[len(self._activations)]
+        zero = np.zeros((len(map_.W),) * 2)
         self._set(f"{prefix}W_xh", map_.W, map_.W_pieces)
-        self._set(f"{prefix}W_hh", np.zeros((H, H)) if W_hh is None else W_hh.array, _some(W_hh))
+        self._set(f"{prefix}W_hh", zero if W_hh is None else W_hh.array, _some(W_hh))
         self._set(f"{prefix}b_h", map_.b, map_.b_pieces)
         self._activations.append(activation)
-        self._starts.append(start)
-        self._sizes.append(H)
+        self._starts.append(zero[0] if start is None else start.array)
+        self._start_pieces += _some(start)
 
     def _add_readout(self, map_: _Map, inputs: int, activation: Activation) -> None:
         self._set(_structure.W_HY, map_.matrix(inputs), map_.W_pieces)
@@ -427,7 +425,8 @@ class _Builder:
         """Return the network and the rows of its source."""
         from elman._network import Network
 
-        self._tensors |= self._start()
+        if self._start_pieces:  # it is zero in the other halves
+            self._set("initial_state", np.concatenate(self._starts), self._start_pieces)
         structure = Structure(
             tuple(self._directions), tuple(self._activations), self._output_activation, masked
         )
@@ -466,18 +465,6 @@ class _Builder:
         if any(start.any() for start in starts[1:]):
             network = network.replace(tensors={"initial_state": np.concatenate(starts)})
         return network, True
-
-    def _start(self) -> dict[str, Array]:
-        """Return the initial state, if the source has one; it is zero in the other halves."""
-        given = [piece for piece in self._starts if piece is not None]
-        if not given:
-            return {}
-        self._pieces["initial_state"] = given
-        halves = [
-            np.zeros(H) if start is None else start.array
-            for start, H in zip(self._starts, self._sizes, strict=True)
-        ]
-        return {"initial_state": np.concatenate(halves)}
 
 
 def _positive(by: Array) -> bool:

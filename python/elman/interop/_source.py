@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman import _arguments
+from elman.activation import Activation
 from elman.errors import ArgumentError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from elman._arguments import LayerActivation
     from elman._network import Network
     from elman._typing import Array
-    from elman.activation import Activation
 
     Activations = LayerActivation | Sequence[LayerActivation]
     Taps = tuple[str | tuple[str, ...] | None, ...] | None
@@ -133,12 +133,18 @@ def total(arrays: Sequence[Array]) -> Array:
     return result
 
 
+def activation_of(argument: str, value: Any) -> Activation:
+    """Return an activation, given as one or by its name; errors name the argument."""
+    _arguments.activation(argument, value)
+    return value if isinstance(value, Activation) else Activation(value)
+
+
 # --- the caller's options against the source's own values -----------------------------------------
 
 
 def _settle(
     argument: str, said: Any, known: Activation | str | None, owner: str, expected: str
-) -> Any:
+) -> Activation:
     if said is None and known is None:
         raise ArgumentError(
             f"{argument}: expected {expected}, which the source does not store, got none"
@@ -147,14 +153,14 @@ def _settle(
         raise ArgumentError(
             f"{argument}: expected {str(known)!r}, as in the source's {owner}, got {str(said)!r}"
         )
-    return known if said is None else said
+    return activation_of(argument, known if said is None else said)
 
 
 def activations(
     said: Activations | None,
     known: Sequence[tuple[str, Activation | str | None]],
     directions: Sequence[str],
-) -> tuple[Any, ...]:
+) -> tuple[Activation, ...]:
     """Return the activations of all halves; `known` holds the owner and source value of each."""
     halves: Sequence[Any] = [None] * len(known)
     if said is not None:
@@ -167,7 +173,7 @@ def activations(
 
 def output_activation(
     said: str | Activation | None, known: Activation | str | None, readout: str | None
-) -> Any:
+) -> Activation | None:
     """Return the activation of the readout, or None without a readout."""
     if readout is None:
         if said is not None:

@@ -17,19 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["check_options", "contents", "framework_of", "read"]
 
 _FRAMEWORKS = {".safetensors": "elman", **_loading.FRAMEWORKS}
+_COMMON = ("activation", "output_activation", "readout", "embedding", "dtype")
 _OPTIONS = {  # of the readers
     "elman": (),
-    "torch": (
-        "activation",
-        "output_activation",
-        "prefix",
-        "readout",
-        "embedding",
-        "initial_state",
-        "cell",
-        "dtype",
-    ),
-    "keras": ("activation", "output_activation", "layers", "readout", "embedding", "dtype"),
+    "torch": (*_COMMON, "prefix", "initial_state", "cell"),
+    "keras": (*_COMMON, "layers"),
     "onnx": ("external_data", "embedding"),
 }
 
@@ -45,7 +37,7 @@ def framework_of(path: str) -> str:
         if os.path.isfile(path) and _is_pytorch(path):
             return "torch"
         raise UnsupportedModelError(
-            f"{path}: expected the suffix {_suffixes()}, got {suffix or 'none'}"
+            f"{path}: expected the suffix {' or '.join(_FRAMEWORKS)}, got {suffix or 'none'}"
         )
     if suffix == ".safetensors" and os.path.isfile(path) and not _loading.is_own(path):
         return "torch"
@@ -57,10 +49,6 @@ def _is_pytorch(path: str) -> bool:
 
     with _files.opened(path) as (file, _):
         return is_pytorch(file.read(512))
-
-
-def _suffixes() -> str:
-    return " or ".join(_FRAMEWORKS)
 
 
 def read(path: str, **options: Any) -> Imported:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from elman._text import show
 from elman.activation import Activation
@@ -15,18 +17,13 @@ if TYPE_CHECKING:
 
     Json = Any
 
+_SAME = ("tanh", "relu", "sigmoid", "softmax", "log_softmax", "softplus", "softsign")
+PLAIN = {"linear": Activation("identity"), **{name: Activation(name) for name in _SAME}}
 _NAMES = {
-    "linear": Activation("identity"),
-    "tanh": Activation("tanh"),
-    "relu": Activation("relu"),
-    "sigmoid": Activation("sigmoid"),
-    "softmax": Activation("softmax"),
-    "log_softmax": Activation("log_softmax"),
+    **PLAIN,
     "elu": Activation("elu", alpha=1),
     "leaky_relu": Activation("leaky_relu", alpha=0.2),
     "hard_sigmoid": Activation("hard_sigmoid", alpha=1 / 6, beta=0.5),
-    "softplus": Activation("softplus"),
-    "softsign": Activation("softsign"),
     "celu": Activation("elu", alpha=1),
     "hard_tanh": Activation("identity", clip=1),
     "relu6": Activation("relu", clip=6),
@@ -36,13 +33,75 @@ PACKAGES = ("keras", "tensorflow", "tf_keras")  # whose classes and functions ar
 LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax", "ThresholdedReLU")
 
 
-def activation_of_value(value: Json, what: str, *, keras_2: bool) -> Activation:
-    """Return the activation for a name, None, or a serialized function or layer."""
+class Settings(NamedTuple):
+    """The config of a layer or a cell, as JSON has it; errors name whose it is."""
+
+    what: str
+    values: dict[str, Json]
+
+    def get(self, key: str, default: Json = None) -> Json:
+        """Return a setting of any type."""
+        return self.values.get(key, default)
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """Return a setting that is true or false."""
+        value = self.get(key, default)
+        if not isinstance(value, bool):
+            raise self._damaged(key, "true or false", value)
+        return value
+
+    def size(self, key: str) -> int:
+        """Return a setting that is a positive integer."""
+        value = self.get(key)
+        if type(value) is not int or not 0 < value < 2**31:
+            raise self._damaged(key, "a positive integer", value)
+        return value
+
+    def number(self, key: str, default: float) -> float:
+        """Return a setting that is a number."""
+        value = self.get(key, default)
+        if type(value) not in (int, float) or not abs(value) < 1e30:
+            raise self._damaged(key, "a number", value)
+        return float(value)
+
+    def numbers(self, key: str, default: float | None = None) -> Array | None:
+        """Return a setting that is a number or an array of numbers, as a vector or a scalar."""
+        value = self.get(key, default)
+        if isinstance(value, dict):  # Keras 3 writes arrays as objects
+            config = value.get("config")
+            value = config.get("value") if isinstance(config, dict) else value
+        if value is None:
+            return None
+        flat = value
+        for _ in range(4):  # (1, 1, I) is (I,)
+            if isinstance(flat, list) and len(flat) == 1 and isinstance(flat[0], list):
+                (flat,) = flat
+        given = flat if isinstance(flat, list) else [flat]
+        if not all(type(one) in (int, float) and abs(one) < 1e300 for one in given):
+            raise self._damaged(key, "numbers", value)
+        array = np.array(given, np.float64)
+        return array if isinstance(flat, list) else array.reshape(())
+
+    def _damaged(self, key: str, expected: str, value: Json) -> ModelFormatError:
+        return ModelFormatError(f"{self.what}: expected {key} to be {expected}, got {show(value)}")
+
+
+def settings_of(layer: Json, what: str) -> Settings:
+    """Return the config of a layer or a cell."""
+    return Settings(what, as_object(layer.get("config"), what))
+
+
+# --- activations ----------------------------------------------------------------------------------
+
+
+def activation_of(settings: Settings, *, keras_2: bool) -> Activation:
+    """Return the activation of a layer or a cell: a name or a serialized object."""
+    value, what = settings.get("activation"), settings.what
     if isinstance(value, dict):
         registered = value.get("registered_name")
         kind = class_name(value | {"registered_name": None}, what)
         if kind in LAYERS and registered in (None, kind):
-            return activation_of_layer(kind, as_object(value.get("config"), what), what)
+            return activation_of_layer(kind, settings_of(value, what))
         is_function = kind == "function" and registered in (None, "function")
         value = value.get("config") if is_function else (registered or kind)
     name = "linear" if value is None else value
@@ -53,57 +112,40 @@ def activation_of_value(value: Json, what: str, *, keras_2: bool) -> Activation:
     return _HARD_SIGMOID_2 if keras_2 and name == "hard_sigmoid" else _NAMES[name]
 
 
-def activation_of_layer(kind: str, config: dict[str, Json], what: str) -> Activation:
+def activation_of_layer(kind: str, settings: Settings) -> Activation:
     """Return the activation for an activation layer of Keras."""
-    if kind == "Softmax" and config.get("axis", -1) == -1:
+    if kind == "Softmax" and settings.get("axis", -1) == -1:
         return Activation("softmax")
     if kind == "ELU":
-        return Activation("elu", alpha=number(config, "alpha", 1.0, what))
+        return Activation("elu", alpha=settings.number("alpha", 1.0))
     if kind == "LeakyReLU":
-        older = number(config, "alpha", 0.3, what)  # in Keras 2
-        return Activation("leaky_relu", alpha=number(config, "negative_slope", older, what))
+        older = settings.number("alpha", 0.3)  # in Keras 2
+        return Activation("leaky_relu", alpha=settings.number("negative_slope", older))
     if kind == "ThresholdedReLU":
-        return Activation("thresholded_relu", alpha=number(config, "theta", 1.0, what))
-    if kind == "ReLU" and (activation := _relu(config, what)) is not None:
+        return Activation("thresholded_relu", alpha=settings.number("theta", 1.0))
+    if kind == "ReLU" and (activation := _relu(settings)) is not None:
         return activation
     raise UnsupportedModelError(
-        f"{what}: expected {kind} with settings of one of elman's activations, got others"
+        f"{settings.what}: expected {kind} with settings of one of elman's activations, got others"
     )
 
 
-def _relu(config: dict[str, Json], what: str) -> Activation | None:
+def _relu(settings: Settings) -> Activation | None:
     """Return the activation for a ReLU layer with at most one of its three settings."""
-    config = {key: value for key, value in config.items() if value is not None}
-    slope = number(config, "negative_slope", 0, what)
-    threshold = number(config, "threshold", 0, what)
-    limit = config.get("max_value")
+    given = {key: value for key, value in settings.values.items() if value is not None}
+    settings = settings._replace(values=given)
+    slope, threshold = settings.number("negative_slope", 0), settings.number("threshold", 0)
+    limit = settings.number("max_value", 0) if "max_value" in given else None
     if [slope != 0, threshold != 0, limit is not None].count(True) > 1 or threshold < 0:
         return None
     if limit is not None:
-        limit = number(config, "max_value", 0, what)
         return Activation("relu", clip=limit) if limit > 0 else None
     if threshold:
         return Activation("thresholded_relu", alpha=threshold)
     return Activation("leaky_relu", alpha=slope) if slope else Activation("relu")
 
 
-def number(config: dict[str, Json], key: str, default: float, what: str) -> float:
-    """Return a setting that is a number."""
-    value = config.get(key, default)
-    if type(value) not in (int, float) or not abs(value) < 1e30:
-        raise ModelFormatError(f"{what}: expected {key} to be a number, got {show(value)}")
-    return float(value)
-
-
-def lora_factor(config: dict[str, Json], what: str) -> float | None:
-    """Return the factor of a low-rank update, or None without one."""
-    if not config.get("lora_rank"):
-        return None
-    rank = number(config, "lora_rank", 0, what)
-    return number(config, "lora_alpha", rank, what) / rank
-
-
-# --- the parts of a config ------------------------------------------------------------------------
+# --- classes and names ----------------------------------------------------------------------------
 
 
 def as_object(value: Json, what: str) -> dict[str, Json]:
@@ -111,44 +153,6 @@ def as_object(value: Json, what: str) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise ModelFormatError(f"the config of {what}: expected an object")
     return value
-
-
-def flag(config: dict[str, Json], key: str, what: str, *, default: bool = False) -> bool:
-    """Return a setting that is true or false."""
-    value = config.get(key, default)
-    if not isinstance(value, bool):
-        raise ModelFormatError(f"{what}: expected {key} to be true or false, got {show(value)}")
-    return value
-
-
-def size(config: dict[str, Json], key: str, what: str) -> int:
-    """Return a setting that is a positive integer."""
-    value = config.get(key)
-    if type(value) is not int or not 0 < value < 2**31:
-        raise ModelFormatError(
-            f"{what}: expected {key} to be a positive integer, got {show(value)}"
-        )
-    return value
-
-
-def numbers(value: Json, key: str, what: str) -> Array | None:
-    """Return a setting that is a number or an array of numbers, as a vector or a scalar."""
-    import numpy as np
-
-    if isinstance(value, dict):  # Keras 3 writes arrays as objects
-        config = value.get("config")
-        value = config.get("value") if isinstance(config, dict) else value
-    if value is None:
-        return None
-    flat = value
-    for _ in range(4):  # (1, 1, I) is (I,)
-        if isinstance(flat, list) and len(flat) == 1 and isinstance(flat[0], list):
-            (flat,) = flat
-    given = flat if isinstance(flat, list) else [flat]
-    if not all(type(one) in (int, float) and abs(one) < 1e300 for one in given):
-        raise ModelFormatError(f"{what}: expected {key} to be numbers, got {show(value)}")
-    array = np.array(given, np.float64)
-    return array if isinstance(flat, list) else array.reshape(())
 
 
 def class_name(layer: Json, what: str) -> str:

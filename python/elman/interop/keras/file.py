@@ -11,16 +11,16 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from elman import _arguments, _container, _text
-from elman.errors import ArgumentError, LimitError, UnsupportedModelError
+from elman import _container, _text
+from elman.errors import LimitError, UnsupportedModelError
 from elman.interop import _archive
 from elman.interop.keras import config as configs
 from elman.interop.keras import groups, hdf5, parts, weights
-from elman.interop.keras.model import KerasLayer
+from elman.interop.keras.model import KerasDense, KerasEmbedding, KerasLayer, KerasScaling, Store
 
 if TYPE_CHECKING:
     from elman.interop._source import Said
-    from elman.interop.keras.model import KerasModel, Store
+    from elman.interop.keras.model import KerasModel
     from elman.interop.keras.weights import Find
 
 MAX_CONFIG_BYTES = 256 * 1024  # a layer takes about 2 KiB
@@ -43,7 +43,7 @@ def open_model(data: bytes, said: Said) -> tuple[KerasModel, Find]:
         raise UnsupportedModelError(
             "expected a file of Keras (.keras, .weights.h5, .h5), got another kind"
         )
-    _check_said(model, said)
+    groups.check_order(model, said, "model")
     return model, find
 
 
@@ -56,7 +56,7 @@ def open_live(live: Any, said: Said) -> tuple[KerasModel, Find]:
     text = json.dumps(config | {"config": live.get_config()}, default=_plain)
     model = parts.of_config(json.loads(text), version=str(getattr(package, "__version__", "3")))
     _refuse_own_functions(live)
-    _check_said(model, said)
+    groups.check_order(model, said, "model")
     return model, weights.in_memory(live, stores(model), package)
 
 
@@ -84,16 +84,11 @@ def stores(model: KerasModel) -> list[Store]:
     for part in model.parts:
         if isinstance(part, KerasLayer):
             found += [cell.store for cell in part.halves]
-        elif (store := getattr(part, "store", None)) is not None:
-            found.append(store)
+        elif isinstance(part, KerasDense | KerasEmbedding):
+            found.append(part.store)
+        elif isinstance(part, KerasScaling) and isinstance(part.source, Store):
+            found.append(part.source)
     return found
-
-
-def _check_said(model: KerasModel, said: Said) -> None:
-    """Refuse options that contradict the model."""
-    if said.layers is not None:
-        raise ArgumentError("layers: expected none, because the model has an order, got some")
-    groups.check_readout(model, said.readout, "as in the model")
 
 
 def _open_archive(data: bytes) -> tuple[Any, hdf5.Contents, str]:
@@ -121,12 +116,10 @@ def _json(text: bytes) -> Any:
 
 def _open_weights(contents: hdf5.Contents, said: Said) -> tuple[KerasModel, Find]:
     """Return the model of a file that holds only weights."""
-    order = None if said.layers is None else _arguments.listed("layers", said.layers, "names")
     if ("", "layer_names") in contents.lists:
-        if order is not None:
-            raise ArgumentError("layers: expected none, because the file has an order, got some")
-        model = groups.of_order(contents, said.readout)
+        model = groups.of_order(contents)
+        groups.check_order(model, said, "file")
         return model, weights.by_order(contents, "", stores(model))
     root = weights.root_of(contents)
     paths = [path for path in contents.arrays if path.startswith(f"{root}/")]
-    return groups.of_groups(paths, order, said.readout), weights.by_group(contents)
+    return groups.of_groups(paths, said), weights.by_group(contents)

@@ -9,6 +9,7 @@ import numpy as np
 
 from elman._structure import SCALING
 from elman.errors import UnsupportedModelError
+from elman.interop.keras.config import PLAIN
 from elman.interop.keras.writing import to_keras
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from elman._typing import Array
     from elman.activation import Activation
 
-_SAME = ("tanh", "sigmoid", "relu", "softmax", "softsign", "softplus", "log_softmax")
-_NAMES = {"identity": "linear", **{name: name for name in _SAME}}  # Keras' names of activations
+_NAMES = {activation.name: name for name, activation in PLAIN.items()}  # in Keras
 
 
 def model_of(net: Network | None) -> Any:
@@ -48,7 +48,9 @@ def model_of(net: Network | None) -> Any:
             )
             for half in halves
         ]
-        parts.append(rnns[0] if len(rnns) == 1 else _both(*rnns))
+        if len(rnns) == 2:
+            rnns = [layers.Bidirectional(rnns[0], backward_layer=rnns[1], dtype=net.dtype.name)]
+        parts += rnns
     if net.readout is not None:
         g, b_y = net.readout.activation, net.readout.b_y
         parts.append(
@@ -76,10 +78,6 @@ def _scaling(net: Network, side: str) -> tuple[Array, Array] | None:
         np.zeros(size) if mean is None else mean.astype(np.float64),
         np.ones(size) if std is None else std.astype(np.float64),
     )
-
-
-def _both(forward: Any, backward: Any) -> Any:
-    return keras.layers.Bidirectional(forward, backward_layer=backward, dtype=forward.dtype_policy)
 
 
 def fill(model: Any, net: Network | None) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from elman._text import show
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
-from elman.interop.keras.config import as_object, class_name, flag, layer_name
+from elman.interop.keras.config import Settings, as_object, class_name, layer_name, settings_of
+from elman.interop.keras.model import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,29 +26,38 @@ _OF_MASKS = ("Any", "NotEqual")  # the operations of Masking in a functional mod
 _INPUT = "InputLayer"
 
 
+class Link(NamedTuple):
+    """What a layer of a functional model reads, and which of its outputs is read."""
+
+    source: str | None = None
+    number: int = 0  # of the source's outputs
+    starts: tuple[str, ...] = ()  # the inputs that are its initial state
+    arguments: tuple[Json, ...] = ()  # of its call, as Keras 3 writes them
+    state: int = 0  # which of its own outputs the next layer reads
+
+
 class Leaf(NamedTuple):
-    """A layer that is not a model, and where it is."""
+    """A layer that is not a model."""
 
     kind: str
-    name: str  # its own
-    label: str  # after the names of the models it is in: "encoder/rnn"
-    config: dict[str, Json]
-    group: str  # in a Keras 3 file: "sequential/layers/simple_rnn"
-    order: tuple[int, ...]  # its place among the layers of each model that it is in
-    top: str  # the name of the outermost layer
-    live: tuple[str, ...]  # names of layers from the model down to it; "" for `.layer`
-    shape: list[Json]  # of its input, as far as known
-    frozen: bool = False
-    timed: bool = False  # within TimeDistributed
-    heard: bool = True  # whether its output is an output of a layer of that label
-    state: int = 0  # which of its outputs the next layer reads
-    starts: tuple[str, ...] = ()  # the inputs that are its initial state
-    item: Json = None  # what GetItem takes
+    place: Place
+    layer: dict[str, Json]
+    settings: Settings
+    link: Link
+
+    @property
+    def label(self) -> str:
+        """Its name, after the names of the models it is in."""
+        return self.place.label
 
     @property
     def what(self) -> str:
         """Its name in messages."""
-        return f"layer {self.label!r}"
+        return self.settings.what
+
+    def unsupported(self, words: str) -> UnsupportedModelError:
+        """Return the error that says what was expected of the layer."""
+        return UnsupportedModelError(f"{self.what} ({self.kind[:80]}): {words}")
 
 
 class Graph(NamedTuple):
@@ -58,125 +68,80 @@ class Graph(NamedTuple):
     beside: list[tuple[str, int]]  # the layer and the number of each further output
 
 
-class _Place(NamedTuple):
-    """Where a model is: what its layers have in common."""
+class _Model(NamedTuple):
+    """A model; `chain` are the layers from the input to the output."""
 
-    label: str = ""
-    group: str = ""
-    order: tuple[int, ...] = ()
-    top: str = ""
-    live: tuple[str, ...] = ()
-    frozen: bool = False
-    timed: bool = False
-    heard: bool = True
-    depth: int = 0
+    settings: Settings
+    layers: list[Json]
+    chain: list[Json]
+    links: dict[str, Link]  # by the names of layers
+    beside: list[tuple[str, int]]
 
 
-def of_model(model: Json) -> Graph:
+def of_model(config: Json) -> Graph:
     """Return the layers of a model."""
-    kind = class_name(model, "the model")
-    settings, layers = _layers(kind, model, "the model")
-    if kind == "Sequential":
-        return Graph(list(_leaves(layers, layers, {}, _Place())), _input_shape(layers), [])
-    chain, links, beside = _chain(settings, layers, "the model")
-    return Graph(list(_leaves(layers, chain, links, _Place())), _input_shape(chain), beside)
+    model = _open(class_name(config, "the model"), config, "the model")
+    return Graph(list(_leaves(model, Place())), _input_shape(model.chain), model.beside)
 
 
-def _layers(kind: str, model: Json, what: str) -> tuple[dict[str, Json], list[Json]]:
-    """Return the settings and the layers of a model; older Sequential configs are a list."""
+def _open(kind: str, model: Json, what: str) -> _Model:
+    """Return the parts of a model; older Sequential configs are a list."""
     config = model.get("config")
-    settings = {"layers": config} if kind == "Sequential" and isinstance(config, list) else config
-    settings = as_object(settings, what)
+    config = {"layers": config} if kind == "Sequential" and isinstance(config, list) else config
+    settings = Settings(what, as_object(config, what))
     layers = settings.get("layers")
     if not isinstance(layers, list):
         raise ModelFormatError(f"the config of {what}: expected a list of layers")
-    return settings, layers
+    if kind == "Sequential":
+        return _Model(settings, layers, layers, {}, [])
+    return _Model(settings, layers, *_chain(settings, layers))
 
 
-def _leaves(
-    layers: list[Json], chain: list[Json], links: dict[str, _Link], place: _Place
-) -> Iterator[Leaf]:
-    """Yield the layers of a chain, with those of the models in it; `layers` is the whole model."""
-    places = {id(layer): index for index, layer in enumerate(layers)}
-    groups = list(_groups(layers))
-    for layer in chain:
-        index = places[id(layer)]
-        group = groups[index]
+def _leaves(model: _Model, place: Place) -> Iterator[Leaf]:
+    """Yield the layers of a model's chain, with those of the models in it."""
+    groups = list(_groups(model.layers))
+    numbers = {id(layer): number for number, layer in enumerate(model.layers)}
+    for layer in model.chain:
+        number = numbers[id(layer)]
         kind, name = class_name(layer, "a layer"), layer_name(layer)
-        link = links.get(name, _Link())
         inside = place._replace(
             label=f"{place.label}/{name}".lstrip("/"),
-            group=f"{place.group}/{group}".lstrip("/"),
-            order=(*place.order, index),
+            group=f"{place.group}/{groups[number]}".lstrip("/"),
+            order=(*place.order, number),
             top=place.top or name,
             live=(*place.live, name),
         )
-        yield from _of_layer(layer, kind, link, inside)
+        yield from _of_layer(layer, kind, model.links.get(name, Link()), inside)
 
 
-def _of_layer(layer: Json, kind: str, link: _Link, place: _Place) -> Iterator[Leaf]:
+def _of_layer(layer: Json, kind: str, link: Link, place: Place) -> Iterator[Leaf]:
     """Yield a layer, or the layers in it."""
     what = f"layer {place.label!r}"
     if place.depth > MAX_NESTED:
         raise LimitError(f"{what[:200]}: expected models at most {MAX_NESTED} deep, got more")
-    if kind in MODELS:
-        settings, layers = _layers(kind, layer, what)
-        inside = place._replace(
-            group=f"{place.group}/layers",
-            frozen=place.frozen or not flag(settings, "trainable", what, default=True),
-            depth=place.depth + 1,
-        )
-        chain = layers
-        links: dict[str, _Link] = {}
-        if kind != "Sequential":
-            chain, links, beside = _chain(settings, layers, what)
-            if beside:
-                raise UnsupportedModelError(f"{what}: expected one output inside, got several")
+    model = _open(kind, layer, what) if kind in MODELS else None
+    settings = settings_of(layer, what) if model is None else model.settings
+    place = place._replace(frozen=place.frozen or not settings.flag("trainable", default=True))
+    if model is not None:
+        if model.beside:
+            raise UnsupportedModelError(f"{what}: expected one output inside, got several")
         if link.state or link.starts:
             raise UnsupportedModelError(f"{what}: expected one input and one output, got more")
-        yield from _leaves(layers, chain, links, inside)
-        return
-    config = as_object(layer.get("config"), what)
-    place = place._replace(frozen=place.frozen or not flag(config, "trainable", what, default=True))
-    if kind == "TimeDistributed":
-        inner: Json = config.get("layer")
+        inside = place._replace(group=f"{place.group}/layers", depth=place.depth + 1)
+        yield from _leaves(model, inside)
+    elif kind == "TimeDistributed":
+        inner: Json = settings.get("layer")
         nested = class_name(inner, what)
-        below = place._replace(
+        inside = place._replace(
             group=f"{place.group}/layer",
             live=(*place.live, *[""] * (nested in MODELS)),
             timed=True,
             heard=nested not in MODELS and nested != kind and place.heard,
             depth=place.depth + 1,
         )
-        yield from _of_layer(inner, nested, link, below)
-        return
-    build = layer.get("build_config")
-    shape = build.get("input_shape") if isinstance(build, dict) else None
-    yield Leaf(
-        kind,
-        layer_name(layer),
-        place.label,
-        config,
-        place.group,
-        place.order,
-        place.top,
-        place.live,
-        shape if isinstance(shape, list) else [],
-        place.frozen,
-        place.timed,
-        place.heard,
-        link.state,
-        link.starts,
-        _item(layer) if kind == "GetItem" else None,
-    )
-
-
-def _item(layer: Json) -> Json:
-    """Return what GetItem takes of its input, such as `[slice, -1]`, or None if it is unknown."""
-    nodes = layer.get("inbound_nodes")
-    node = nodes[0] if isinstance(nodes, list) and nodes else None
-    given = node.get("args") if isinstance(node, dict) else None
-    return given[1] if isinstance(given, list) and len(given) == 2 else None
+        yield from _of_layer(inner, nested, link, inside)
+    else:
+        yield Leaf(kind, place._replace(name=layer_name(layer)), layer, settings, link)
 
 
 def _groups(layers: list[Json]) -> Iterator[str]:
@@ -213,23 +178,14 @@ def _input_shape(layers: list[Json]) -> list[Json]:
 # --- the chain of a functional model --------------------------------------------------------------
 
 
-class _Link(NamedTuple):
-    """What a layer of a functional model reads, and which of its outputs is read."""
-
-    source: str | None = None
-    number: int = 0  # of the source's outputs
-    starts: tuple[str, ...] = ()  # the inputs that are its initial state
-    state: int = 0  # which of its own outputs the next layer reads
-
-
 def _chain(
-    settings: dict[str, Json], layers: list[Json], what: str
-) -> tuple[list[Json], dict[str, _Link], list[tuple[str, int]]]:
+    settings: Settings, layers: list[Json]
+) -> tuple[list[Json], dict[str, Link], list[tuple[str, int]]]:
     """Return the layers from the input to the output, each reading the one before it."""
     by_name = {layer_name(layer): layer for layer in layers if isinstance(layer, dict)}
     links = {name: _link(layer) for name, layer in by_name.items()}
     beside: list[tuple[str, int]] = []
-    ends = _ends(settings.get("output_layers"), what)
+    ends = _ends(settings)
     paths = [_path(name, by_name, links) for name, _ in ends]
     last = max(range(len(ends)), key=lambda i: (len(paths[i]), -ends[i][1]))
     main = paths[last]
@@ -250,46 +206,31 @@ def _chain(
             raise UnsupportedModelError(
                 f"layer {start!r}: expected an initial state that is another input of the model"
             )
-    masks = [_mask_of(by_name[name], links[name]) for name in main]
+    values = {name: _masked(by_name[name]) for name in main}
+    masks = [(links[name].source, value) for name, value in values.items() if value is not None]
     for other, layer in by_name.items():
-        if other in main:
-            continue
-        if class_name(layer, "a layer") in _OF_MASKS:
-            _require_mask(layer, links[other], masks)
-            continue
-        if class_name(layer, "a layer") == _INPUT and other in starts:
-            continue
-        raise UnsupportedModelError(
-            f"layer {other!r} ({class_name(layer, 'a layer')[:80]}): expected one chain of"
-            " layers, got another branch"
-        )
+        kind = class_name(layer, "a layer")
+        if kind == "NotEqual" and (links[other].source, *links[other].arguments[1:]) not in masks:
+            raise UnsupportedModelError(
+                f"layer {other!r}: expected the mask of a Masking or Embedding layer, got another:"
+                " leave it out of the model, and pass it as net.run(x, mask=...)"
+            )
+        if other not in (*main, *starts) and kind not in _OF_MASKS:
+            raise UnsupportedModelError(
+                f"layer {other!r} ({kind[:80]}): expected one chain of layers, got another branch"
+            )
     return [by_name[name] for name in reversed(main)], links, beside
 
 
-def _mask_of(layer: Json, link: _Link) -> tuple[str | None, Json]:
-    """Return what a layer compares for its mask, and with what; (None, None) if it has no mask."""
-    kind = class_name(layer, "a layer")
-    config = as_object(layer.get("config"), "a layer")
+def _masked(layer: Json) -> Json:
+    """Return the value whose steps a layer masks, or None if it masks none."""
+    kind, settings = class_name(layer, "a layer"), settings_of(layer, "a layer")
     if kind == "Masking":
-        return link.source, config.get("mask_value", 0.0)
-    return (link.source, 0) if kind == "Embedding" and config.get("mask_zero") else (None, None)
+        return settings.get("mask_value", 0.0)
+    return 0 if kind == "Embedding" and settings.get("mask_zero") else None
 
 
-def _require_mask(layer: Json, link: _Link, masks: list[tuple[str | None, Json]]) -> None:
-    """Refuse a mask that is not the one of a layer in the chain; its two operations are checked."""
-    if class_name(layer, "a layer") == "Any":  # of NotEqual, which is checked by itself
-        return
-    node = layer["inbound_nodes"][0]
-    arguments = node.get("args") if isinstance(node, dict) else None
-    value = arguments[1] if isinstance(arguments, list) and len(arguments) == 2 else None
-    if (link.source, value) not in masks:
-        raise UnsupportedModelError(
-            f"layer {layer_name(layer)!r}: expected the mask of a Masking or Embedding layer, got"
-            " another: leave it out of the model, and pass it as net.run(x, mask=...)"
-        )
-
-
-def _path(name: str | None, by_name: dict[str, Json], links: dict[str, _Link]) -> list[str]:
+def _path(name: str | None, by_name: dict[str, Json], links: dict[str, Link]) -> list[str]:
     """Return the names from an output to the input."""
     path: list[str] = []
     seen: set[str] = set()
@@ -302,14 +243,15 @@ def _path(name: str | None, by_name: dict[str, Json], links: dict[str, _Link]) -
     return path
 
 
-def _ends(value: Json, what: str) -> list[tuple[str, int]]:
-    """Return the layers and numbers in `[name, 0, 0]` or `[[name, 0, 0], ...]`."""
+def _ends(settings: Settings) -> list[tuple[str, int]]:
+    """Return the layers and numbers of the outputs, `[name, 0, 0]` or `[[name, 0, 0], ...]`."""
+    value = settings.get("output_layers")
     ends = value if isinstance(value, list) else []
     if ends and isinstance(ends[0], str):
         ends = [ends]
     found = [_history(end) for end in ends]
     if not found:
-        raise UnsupportedModelError(f"{what}: expected a model with one output, got none")
+        raise UnsupportedModelError(f"{settings.what}: expected a model with one output, got none")
     return found
 
 
@@ -327,46 +269,56 @@ def _history(end: Json) -> tuple[str, int]:
     return end[0][:80], end[2]
 
 
-def _link(layer: Json) -> _Link:
+def _link(layer: Json) -> Link:
     """Return what a layer reads: one layer, or an input, with perhaps an initial state."""
-    class_name(layer, "a layer")
+    kind, what = class_name(layer, "a layer"), f"layer {layer_name(layer)!r}"
     nodes = layer.get("inbound_nodes")
-    what = f"layer {layer_name(layer)!r}"
     if not nodes:
-        return _Link()
+        return Link()
     node = nodes[0] if isinstance(nodes, list) and len(nodes) == 1 else None
-    starts: list[Json] = []
+    arguments: Json = ()
     if isinstance(node, dict):  # Keras 3
+        inputs, starts = _call(node, what)
         given = node.get("args")
-        inputs = list(_tensors(given))
-        keywords = as_object(node.get("kwargs", {}), what)
-        _refuse_training(what, keywords, given)
-        starts = list(_tensors(keywords.get("initial_state")))
-        others = [keywords[key] for key in keywords if key not in ("mask", "initial_state")]
-        if next(_tensors(others), None) is not None:
-            raise UnsupportedModelError(f"{what}: expected a call without further tensors")
-        if class_name(layer, what) in _OF_MASKS:
-            inputs = inputs[:1]
-    elif isinstance(node, list):  # Keras 2: [[name, node, tensor, keywords], ...]
-        parts = [part for part in node if isinstance(part, list)]
-        inputs = [part[:3] for part in parts]
-        if class_name(layer, what) in ("SimpleRNN", "RNN", "Bidirectional"):
-            inputs, starts = inputs[:1], inputs[1:]
-        for part in parts:
-            keywords = as_object(part[3] if len(part) > 3 else {}, what)
-            _refuse_training(what, keywords, None)
-            state = keywords.get("initial_state") or []
-            if not isinstance(state, list):
-                raise ModelFormatError(f"{what}: expected an initial state, got {show(state)}")
-            starts += [state] if state and isinstance(state[0], str) else state
-            if any(keywords[key] for key in keywords if key not in ("initial_state", "training")):
-                raise UnsupportedModelError(f"{what}: expected a call without further arguments")
+        arguments = tuple(given) if isinstance(given, list) else ()
+        inputs = inputs[:1] if kind in _OF_MASKS else inputs
+    elif isinstance(node, list):  # Keras 2
+        inputs, starts = _older_call(node, what)
+        if kind in ("SimpleRNN", "RNN", "Bidirectional"):
+            inputs, starts = inputs[:1], inputs[1:] + starts
     else:
         raise UnsupportedModelError(f"{what}: expected a layer that is used once")
     if len(inputs) != 1:
         raise UnsupportedModelError(f"{what}: expected one input, the output of one layer")
-    source, index = _history(inputs[0])
-    return _Link(source, index, tuple(_history(start)[0] for start in starts))
+    source, number = _history(inputs[0])
+    return Link(source, number, tuple(_history(start)[0] for start in starts), arguments)
+
+
+def _call(node: dict[str, Json], what: str) -> tuple[list[Json], list[Json]]:
+    """Return the tensors that a call of Keras 3 passes, and the initial state among its options."""
+    keywords = as_object(node.get("kwargs", {}), what)
+    _refuse_training(what, keywords, node.get("args"))
+    others = [keywords[key] for key in keywords if key not in ("mask", "initial_state")]
+    if next(_tensors(others), None) is not None:
+        raise UnsupportedModelError(f"{what}: expected a call without further tensors")
+    return list(_tensors(node.get("args"))), list(_tensors(keywords.get("initial_state")))
+
+
+def _older_call(node: list[Json], what: str) -> tuple[list[Json], list[Json]]:
+    """Return the same of a call of Keras 2, `[[name, node, tensor, keywords], ...]`."""
+    inputs: list[Json] = []
+    starts: list[Json] = []
+    for part in (part for part in node if isinstance(part, list)):
+        inputs.append(part[:3])
+        keywords = as_object(part[3] if len(part) > 3 else {}, what)
+        _refuse_training(what, keywords, None)
+        state = keywords.get("initial_state") or []
+        if not isinstance(state, list):
+            raise ModelFormatError(f"{what}: expected an initial state, got {show(state)}")
+        starts += [state] if state and isinstance(state[0], str) else state
+        if any(keywords[key] for key in keywords if key not in ("initial_state", "training")):
+            raise UnsupportedModelError(f"{what}: expected a call without further arguments")
+    return inputs, starts
 
 
 def _refuse_training(what: str, keywords: dict[str, Json], arguments: Json) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
+from elman import _arguments
 from elman._text import show
 from elman.errors import ArgumentError, UnsupportedModelError
 from elman.interop import _source
@@ -16,18 +18,19 @@ from elman.interop.keras.model import (
     KerasEmbedding,
     KerasLayer,
     KerasModel,
+    Place,
     Store,
+    stacked,
 )
 from elman.interop.keras.parts import halves_are_zero
 from elman.interop.keras.weights import kind_of, names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Any
 
+    from elman.interop._source import Said
     from elman.interop.keras.hdf5 import Contents
     from elman.interop.keras.model import KerasPart
-
-    Readout = str | bool | Sequence[str] | None
 
 _SETTINGS = (  # of layers whose settings a weights file does not store
     "save the whole model as .keras, because a weights file does not store its settings"
@@ -37,8 +40,9 @@ _SETTINGS = (  # of layers whose settings a weights file does not store
 # --- Keras 3: groups named by class, without an order ---------------------------------------------
 
 
-def of_groups(paths: list[str], layers: list[str] | None, readout: Readout) -> KerasModel:
+def of_groups(paths: list[str], said: Said) -> KerasModel:
     """Return the chain of a weights file, from the names of its groups and the user's options."""
+    layers = None if said.layers is None else _arguments.listed("layers", said.layers, "names")
     groups: dict[str, list[str]] = {}
     for path in paths:
         _, group, rest = [*path.split("/", 2), "", ""][:3]
@@ -47,9 +51,9 @@ def of_groups(paths: list[str], layers: list[str] | None, readout: Readout) -> K
     recurrent = [name for name, part in found.items() if isinstance(part, KerasLayer)]
     heads = [name for name, part in found.items() if isinstance(part, KerasDense)]
     order = _order(recurrent, [n for n in found if n not in recurrent], layers)
-    above = _head([name for name in heads if name not in order], readout)
+    above = _head([name for name in heads if name not in order], said.readout)
     front = [n for n, s in found.items() if isinstance(s, KerasEmbedding) and n not in order]
-    left = [n for n in found if n not in (*front, *order, *above) and readout is not False]
+    left = [n for n in found if n not in (*front, *order, *above) and said.readout is not False]
     if left:
         raise ArgumentError(
             f"layers: expected the order of all layers up to the top RNN, which a weights file does"
@@ -62,31 +66,30 @@ def _of_group(group: str, rests: list[str]) -> KerasLayer | KerasDense | KerasEm
     """Return the layer of a group of weights."""
     places = {rest.rpartition("vars/")[0].rstrip("/") for rest in rests}
     kind = re.sub(r"_\d+$", "", group)
+    own = Place(group, group, group)
+
+    def cells(*inner: str) -> list[KerasCell]:
+        return [KerasCell(Store(own, CELL, place, bias=None)) for place in inner]
+
     if places == {"cell"}:
-        return KerasLayer(group, [_cell(group, "cell")])
+        return KerasLayer(group, cells("cell"))
     if places == {"forward_layer/cell", "backward_layer/cell"}:
-        forward, backward = (_cell(group, f"{half}_layer/cell") for half in ("forward", "backward"))
+        forward, backward = cells("forward_layer/cell", "backward_layer/cell")
         return KerasLayer(group, [forward], backward, zero_output=True)
-    stack = [f"cell/cells/simple_rnn_cell_{i}".removesuffix("_0") for i in range(len(places))]
+    stack = list(itertools.islice(stacked("cell"), len(places)))
     if places == set(stack):
-        return KerasLayer(group, [_cell(group, place) for place in stack])
+        return KerasLayer(group, cells(*stack))
     if kind in ("normalization", "batch_normalization"):
         raise UnsupportedModelError(f"layer {group[:80]!r} ({kind}): {_SETTINGS}")
     if kind == "embedding" and places == {""}:
-        return KerasEmbedding(group, Store(group, ("embeddings",), group, group, bias=None), None)
+        return KerasEmbedding(group, Store(own, ("embeddings",)))
     if places in ({""}, {"layer"}):
-        (place,) = places
-        store = Store(group, ("kernel", "bias"), group, group, place, bias=None)
-        return KerasDense(group, store, None, None)
+        store = Store(own, ("kernel", "bias"), places.pop(), bias=None)
+        return KerasDense(group, store)
     raise UnsupportedModelError(
         f"layer {group[:80]!r}: expected the weights of SimpleRNN, RNN, Bidirectional, Embedding or"
         f" Dense, got {', '.join(map(show, sorted(rests)[:4]))[:200]}"
     )
-
-
-def _cell(group: str, place: str) -> KerasCell:
-    store = Store(group, CELL, group, group, place, bias=None)
-    return KerasCell(store, None, None)
 
 
 def _order(recurrent: list[str], others: list[str], layers: list[str] | None) -> list[str]:
@@ -114,7 +117,7 @@ def _number(name: str) -> tuple[int, str]:
     return len(digits), digits
 
 
-def _head(heads: list[str], readout: Readout) -> list[str]:
+def _head(heads: list[str], readout: Any) -> list[str]:
     """Return the Dense layers above the RNN, from the bottom up."""
     if readout is False:
         return []
@@ -134,7 +137,7 @@ def _head(heads: list[str], readout: Readout) -> list[str]:
 # --- Keras 2: an order, and names -----------------------------------------------------------------
 
 
-def of_order(contents: Contents, readout: Readout) -> KerasModel:
+def of_order(contents: Contents) -> KerasModel:
     """Return the chain of a file of `save_weights` of Keras 2: its layers are in order."""
     parts: list[KerasPart] = []
     rows: list[Row] = []
@@ -148,49 +151,42 @@ def of_order(contents: Contents, readout: Readout) -> KerasModel:
             rows.append(Row(name, "", note))
     if not any(isinstance(part, KerasLayer) for part in parts):
         raise UnsupportedModelError("expected the weights of a SimpleRNN, got none")
-    model = KerasModel(parts, rows, known=False)
-    check_readout(model, readout, "as in the file")
-    return model
+    return KerasModel(parts, rows, known=False)
 
 
-def check_readout(model: KerasModel, readout: Readout, where: str) -> None:
-    """Refuse other names than those of the Dense layers behind the RNN."""
-    if readout is None or isinstance(readout, bool):
+def check_order(model: KerasModel, said: Said, what: str) -> None:
+    """Refuse an order of layers, and names of Dense layers that are not those behind the RNN."""
+    if said.layers is not None:
+        raise ArgumentError(f"layers: expected none, because the {what} has an order, got some")
+    if said.readout is None or isinstance(said.readout, bool):
         return
     names = [dense.name for dense in model.readouts]
-    if _source.names("readout", readout) != names:
+    if _source.names("readout", said.readout) != names:
         has = listed(names) if len(names) == 1 else f"[{listed(names)}]"
         has = has if names else "no Dense layer"
-        raise ArgumentError(f"readout: expected {has}, {where}, got {readout!r}")
+        raise ArgumentError(f"readout: expected {has}, as in the {what}, got {said.readout!r}")
 
 
 def _of_names(name: str, paths: list[str], zero: bool) -> list[KerasPart]:
     """Return the layers of a group, which are several in the group of a model."""
     kinds = [kind_of(path) for path in paths]
+    starts = [at for at, kind in enumerate(kinds) if at == 0 or kind in ("kernel", "embeddings")]
     parts: list[KerasPart] = []
-    at = 0
-    while at < len(paths):
-        cell = kinds[at : at + 2] == ["kernel", "recurrent_kernel"]
-        expected: tuple[str, ...] = CELL if cell else ("kernel", "bias")
-        if kinds[at] == "embeddings":
-            expected = ("embeddings",)
-        elif kinds[at] != "kernel":
-            raise UnsupportedModelError(f"layer {name[:80]!r} ({show(kinds[at])}): {_SETTINGS}")
-        last = at + len(expected) - 1
-        count = len(expected) - (expected[-1] == "bias" and kinds[last : last + 1] != ["bias"])
-        store = Store(name, expected, name, name, "", name, (at,), bias=None)
-        if expected == ("embeddings",):
-            parts.append(KerasEmbedding(name, store, None))
-        elif not cell:
-            parts.append(KerasDense(name, store, None, None))
+    for start, end in itertools.pairwise([*starts, len(kinds)]):
+        own = tuple(kinds[start:end])
+        store = Store(Place(name, name, name, top=name, order=(start,)), own)
+        below = parts[-1] if parts else None
+        if own == ("embeddings",):
+            parts.append(KerasEmbedding(name, store))
+        elif own in (("kernel",), ("kernel", "bias")):
+            parts.append(KerasDense(name, store))
+        elif own not in (CELL, CELL[:2]):
+            other = next((kind for kind in own if kind not in CELL), own[-1])
+            raise UnsupportedModelError(f"layer {name[:80]!r} ({show(other)}): {_SETTINGS}")
+        elif isinstance(below, KerasLayer) and _are_halves(paths[start - 1], paths[start]):
+            parts[-1] = below._replace(backward=KerasCell(store), zero_output=zero)
         else:
-            made = KerasCell(store, None, None)
-            below = parts[-1] if parts else None
-            if isinstance(below, KerasLayer) and _are_halves(paths[at - 1], paths[at]):
-                parts[-1] = below._replace(backward=made, zero_output=zero)
-            else:
-                parts.append(KerasLayer(name, [made]))
-        at += count
+            parts.append(KerasLayer(name, [KerasCell(store)]))
     return parts
 
 

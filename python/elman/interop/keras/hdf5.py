@@ -8,6 +8,7 @@ so that memory is in proportion to the file. The HDF5 library parses the bytes.
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,18 +41,16 @@ def read(data: bytes) -> Contents:
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             walk = _Walk(h5py, len(data))
-            attributes = {
-                name: walk.text(file, name)
-                for name in ("model_config", "keras_version")
-                if name in file.attrs
-            }
+            for name in ("model_config", "keras_version"):
+                if name in file.attrs:
+                    walk.contents.attributes[name] = walk.text(file, name)
             walk.group(file, "", 0)
     except ElmanError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         reason = str(error).splitlines() or [""]
         raise ModelFormatError(f"the HDF5 file is damaged: {reason[0][:200]}") from error
-    return Contents(walk.arrays, walk.names, attributes, walk.lists)
+    return walk.contents
 
 
 def _check_heaps(data: bytes) -> None:
@@ -76,9 +75,7 @@ class _Walk:
     """A walk over all objects of a file; no object may occur twice."""
 
     def __init__(self, h5py: Any, file_bytes: int) -> None:
-        self.arrays: dict[str, NDArray[Any]] = {}
-        self.names: dict[str, str] = {}
-        self.lists: dict[tuple[str, str], list[str]] = {}
+        self.contents = Contents({}, {}, {}, {})
         self._h5py = h5py
         self._seen: set[Any] = set()
         self._bytes_left = file_bytes
@@ -90,26 +87,21 @@ class _Walk:
         if depth > MAX_DEPTH:
             raise LimitError(f"{path[:80]!r}: expected groups at most {MAX_DEPTH} deep, got more")
         if depth and "name" in group.attrs:
-            self.names[path] = self.text(group, "name")
+            self.contents.names[path] = self.text(group, "name")
         for kind in ("layer_names", "weight_names"):
             self._list(group, path, kind)
         for name in group:
             below = f"{path}/{name}".lstrip("/")
             link = group.get(name, getlink=True)
-            if type(link) is not self._h5py.HardLink:
-                raise UnsupportedModelError(
-                    f"{below[:80]!r}: expected a group or a dataset, got {type(link).__name__}"
-                )
-            item = group[name]
+            item = group[name] if type(link) is self._h5py.HardLink else link
             if isinstance(item, self._h5py.Group):
                 self.group(item, below, depth + 1)
             elif isinstance(item, self._h5py.Dataset):
                 self._meet(item, below)
                 self._dataset(item, below)
             else:
-                kind = type(item).__name__
                 raise UnsupportedModelError(
-                    f"{below[:80]!r}: expected a group or a dataset, got {kind}"
+                    f"{below[:80]!r}: expected a group or a dataset, got {type(item).__name__}"
                 )
 
     def _meet(self, item: Any, path: str) -> None:
@@ -125,11 +117,13 @@ class _Walk:
         """Read a floating-point dataset; skip others."""
         h5d, h5t = self._h5py.h5d, self._h5py.h5t
         created = dataset.id.get_create_plist()
-        layouts = {h5d.CHUNKED: "a chunked one", h5d.VIRTUAL: "a virtual one"}
-        if created.get_external_count():
-            self._refuse(path, "one in another file")
-        if created.get_layout() not in (h5d.CONTIGUOUS, h5d.COMPACT) or created.get_nfilters():
-            self._refuse(path, layouts.get(created.get_layout(), "a filtered one"))
+        external, layout = created.get_external_count(), created.get_layout()
+        if external or layout not in (h5d.CONTIGUOUS, h5d.COMPACT) or created.get_nfilters():
+            others = {h5d.CHUNKED: "a chunked one", h5d.VIRTUAL: "a virtual one"}
+            found = "one in another file" if external else others.get(layout, "a filtered one")
+            raise UnsupportedModelError(
+                f"{path[:80]!r}: expected a contiguous dataset, got {found}"
+            )
         kind = dataset.id.get_type()
         bfloat16 = isinstance(kind, h5t.TypeOpaqueID) and kind.get_size() == 2
         if not bfloat16 and not isinstance(kind, h5t.TypeFloatID):
@@ -145,47 +139,42 @@ class _Walk:
         if self._bytes_left < 0:
             raise ModelFormatError(f"{path[:80]!r}: expected separate data, got shared bytes")
         array = dataset[...]
-        self.arrays[path] = _container.widened(array.view("<u2")) if bfloat16 else array
-
-    def _refuse(self, path: str, kind: str) -> None:
-        raise UnsupportedModelError(f"{path[:80]!r}: expected a contiguous dataset, got {kind}")
+        self.contents.arrays[path] = _container.widened(array.view("<u2")) if bfloat16 else array
 
     def _list(self, group: Any, path: str, kind: str) -> None:
         """Read a list of names; Keras splits long ones into numbered attributes."""
+        numbered = (f"{kind}{number}" for number in itertools.count())
         parts = [kind] if kind in group.attrs else []
-        while not parts or parts[0] != kind:
-            if (part := f"{kind}{len(parts)}") not in group.attrs:
-                break
-            parts.append(part)
-        names: list[str] = []
-        for part in parts:
-            attribute = group.attrs.get_id(part)
-            if attribute.shape is None or len(attribute.shape) != 1:
-                raise ModelFormatError(f"the attribute {part!r}: expected a list of names")
-            if not attribute.shape[0]:
-                continue
-            if attribute.shape[0] > MAX_OBJECTS or attribute.get_storage_size() > MAX_TEXT_BYTES:
-                raise LimitError(f"the attribute {part!r}: expected at most {MAX_OBJECTS} names")
-            if not isinstance(attribute.get_type(), self._h5py.h5t.TypeStringID):
-                raise ModelFormatError(f"the attribute {part!r}: expected a list of names")
-            values = group.attrs[part]
-            given = [one.decode() if isinstance(one, bytes) else str(one) for one in values]
-            names += given
-            self._text_left -= sum(map(len, given))
-            if self._text_left < 0:
-                raise LimitError(f"expected attributes of at most {MAX_TEXT_BYTES} bytes, got more")
+        parts = parts or list(itertools.takewhile(lambda part: part in group.attrs, numbered))
         if parts:
-            self.lists[path, kind] = names
+            found = [self._strings(group, part, 1, "a list of names") for part in parts]
+            self.contents.lists[path, kind] = list(itertools.chain.from_iterable(found))
 
     def text(self, item: Any, name: str) -> str:
         """Return an attribute that is one string."""
-        attribute = item.attrs.get_id(name)
-        kind = attribute.get_type()
-        if attribute.shape != () or not isinstance(kind, self._h5py.h5t.TypeStringID):
-            raise ModelFormatError(f"the attribute {name!r}: expected one string")
-        value = item.attrs[name]
-        text: str = value.decode() if isinstance(value, bytes) else str(value)
-        self._text_left -= len(text)
-        if self._text_left < 0:
-            raise LimitError(f"expected attributes of at most {MAX_TEXT_BYTES} bytes, got more")
+        (text,) = self._strings(item, name, 0, "one string")
         return text
+
+    def _strings(self, item: Any, name: str, rank: int, expected: str) -> list[str]:
+        """Return the strings of an attribute of this rank; errors say what was expected."""
+        attribute = item.attrs.get_id(name)
+        if attribute.shape is None or len(attribute.shape) != rank:
+            raise ModelFormatError(f"the attribute {name!r}: expected {expected}")
+        count = math.prod(attribute.shape)
+        if count > MAX_OBJECTS:
+            raise LimitError(f"the attribute {name!r}: expected at most {MAX_OBJECTS} names")
+        if not count:  # whatever its type
+            return []
+        if not isinstance(attribute.get_type(), self._h5py.h5t.TypeStringID):
+            raise ModelFormatError(f"the attribute {name!r}: expected {expected}")
+        self._require_text(attribute.get_storage_size())
+        values = item.attrs[name] if rank else [item.attrs[name]]
+        texts = [one.decode() if isinstance(one, bytes) else str(one) for one in values]
+        self._text_left -= sum(map(len, texts))
+        self._require_text(0)
+        return texts
+
+    def _require_text(self, count: int) -> None:
+        """Refuse more bytes of text than a file may have."""
+        if count > self._text_left:
+            raise LimitError(f"expected attributes of at most {MAX_TEXT_BYTES} bytes, got more")

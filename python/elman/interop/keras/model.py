@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
+from elman.interop._chain import Function, Scale
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from elman._typing import Array
     from elman.activation import Activation
     from elman.interop._source import Row
 
+    Weights = dict[str, tuple[str, Array]]  # by kind, with the name in the source
+
 CELL = ("kernel", "recurrent_kernel", "bias")  # the weights of a cell, in Keras' order
+
+
+class Place(NamedTuple):
+    """Where a layer is: in the models around it, in files, and in a live model."""
+
+    label: str = ""  # its name, after the names of the models it is in: "encoder/rnn"
+    name: str = ""  # its own
+    group: str = ""  # in a Keras 3 file: "sequential/layers/simple_rnn"
+    top: str = ""  # in a legacy file: the group, which has the name of the outermost layer
+    order: tuple[int, ...] = ()  # its place among the layers of each model that it is in
+    live: tuple[str, ...] = ()  # names of layers from the model down to it; "" for `.layer`
+    frozen: bool = False
+    timed: bool = False  # within TimeDistributed
+    heard: bool = True  # whether its output is an output of a layer of that label
+    depth: int = 0  # of models and wrappers around it
 
 
 class Store(NamedTuple):
     """Where the weights of a layer, or of one cell of it, are."""
 
-    name: str  # of its layer
+    layer: Place
     kinds: tuple[str, ...]  # in Keras' order
-    own: str  # the name of the layer itself, without the models it is in
-    group: str  # in Keras 3 files
-    place: str = ""  # in it: "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
-    top: str = ""  # in legacy files: the group of the outermost layer
-    order: tuple[int, ...] = ()  # its place in that group
-    live: tuple[str, ...] = ()  # as of a `Leaf`
-    frozen: bool = False
+    inner: str = ""  # "cell", "forward_layer/cell", "cell/cells/simple_rnn_cell_1"
     bias: bool | None = True  # None: it may have one
     lora: float | None = None  # the factor of the update a b that is beside the first kind
+
+
+def stacked(cell: str) -> Iterator[str]:
+    """Yield the places in a group of the cells of StackedRNNCells, without end."""
+    yield f"{cell}/cells/simple_rnn_cell"
+    for number in itertools.count(1):
+        yield f"{cell}/cells/simple_rnn_cell_{number}"
 
 
 class KerasCell(NamedTuple):
     """One simple RNN cell: where its weights are, and what it computes."""
 
     store: Store
-    activation: Activation | None  # None if unknown
-    units: int | None
+    activation: Activation | None = None  # None if unknown, as what follows
+    units: int | None = None
 
 
 class KerasLayer(NamedTuple):
@@ -46,7 +69,6 @@ class KerasLayer(NamedTuple):
     go_backwards: bool = False
     return_sequences: bool = True
     zero_output: bool = False
-    heard: bool = True
 
     @property
     def halves(self) -> list[KerasCell]:
@@ -59,9 +81,8 @@ class KerasDense(NamedTuple):
 
     name: str
     store: Store
-    activation: Activation | None
-    units: int | None
-    heard: bool = True
+    activation: Activation | None = None
+    units: int | None = None
 
 
 class KerasEmbedding(NamedTuple):
@@ -69,30 +90,19 @@ class KerasEmbedding(NamedTuple):
 
     name: str
     store: Store
-    words: int | None
+    words: int | None = None
 
 
 class KerasScaling(NamedTuple):
-    """Normalization, BatchNormalization or Rescaling: y = by x + plus."""
+    """Normalization or BatchNormalization."""
 
     name: str
-    kind: str
-    store: Store | None  # None: the config has the numbers
-    mean: Array | None = None  # the offset of Rescaling
-    variance: Array | None = None  # the scale of Rescaling
+    source: Store | Weights  # of the mean and the variance, which a config may have itself
+    epsilon: float
     invert: bool = False
-    epsilon: float = 0.0
 
 
-class KerasFunction(NamedTuple):
-    """An activation layer."""
-
-    name: str
-    activation: Activation
-    heard: bool = True
-
-
-KerasPart = KerasLayer | KerasDense | KerasEmbedding | KerasScaling | KerasFunction
+KerasPart = KerasLayer | KerasDense | KerasEmbedding | KerasScaling | Scale | Function
 
 
 class KerasModel(NamedTuple):
@@ -101,7 +111,7 @@ class KerasModel(NamedTuple):
     parts: list[KerasPart]
     rows: list[Row]
     known: bool = True  # whether it comes from a config
-    pairs: tuple[str, ...] = ()  # of outputs beside the main one
+    unheard: frozenset[str] = frozenset()  # names of parts whose output no layer of the name has
 
     @property
     def recurrent(self) -> list[KerasLayer]:

@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Any
 from elman._text import show
 from elman.activation import TABLE
 from elman.errors import ModelFormatError, UnsupportedModelError
-from elman.interop._source import Row
+from elman.interop._chain import Function, Scale
+from elman.interop._source import Piece, Row
 from elman.interop.keras import config as configs
 from elman.interop.keras import graph
-from elman.interop.keras.config import as_object, class_name, flag, layer_name, size
+from elman.interop.keras.config import Settings, as_object, class_name, layer_name, settings_of
 from elman.interop.keras.model import (
     CELL,
     KerasCell,
     KerasDense,
     KerasEmbedding,
-    KerasFunction,
     KerasLayer,
     KerasModel,
     KerasPart,
     KerasScaling,
     Store,
+    stacked,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from elman.activation import Activation
     from elman.interop.keras.graph import Leaf
+    from elman.interop.keras.model import Weights
 
     Json = Any
 
@@ -45,6 +47,7 @@ _TRAINING_ONLY = (
     "GaussianNoise",
     "SpatialDropout1D",
 )
+_RECURRENT = ("SimpleRNN", "RNN", "Bidirectional")
 
 
 def require_chain(config: Json) -> str:
@@ -76,29 +79,23 @@ class _Builder:
     def __init__(self, version: str, inputs: list[Json]) -> None:
         self._parts: list[KerasPart] = []
         self._rows: list[Row] = []
+        self._unheard: set[str] = set()
         self._keras_2 = version.startswith("2")
         self._halves_are_zero = halves_are_zero(version)
         self._shape: list[Json] = inputs  # of what the next layer reads: (T, F) or (F,), or []
-        self._rank = len(inputs) if len(inputs) in (1, 2) else 2
         self._last = False  # whether the next layer reads one step of the top layer
         self._masking: str | None = None  # an expression, while a mask is handed on
-        self._masked_row = False
         self._adds: dict[str, Callable[[Leaf], None]] = {
-            "SimpleRNN": self._add_recurrent,
-            "RNN": self._add_recurrent,
-            "Bidirectional": self._add_recurrent,
+            **dict.fromkeys(_RECURRENT, self._add_recurrent),
             "Dense": self._add_dense,
-            "Activation": self._add_activation,
-            **dict.fromkeys(configs.LAYERS, self._add_activation),
+            **dict.fromkeys(("Activation", *configs.LAYERS), self._add_activation),
             "Masking": self._add_masking,
             "Embedding": self._add_embedding,
             "Normalization": self._add_normalization,
             "BatchNormalization": self._add_batch_normalization,
             "Rescaling": self._add_rescaling,
             "Identity": self._pass_over,
-            "Reshape": self._add_reshape,
-            "Permute": self._add_reshape,
-            "Flatten": self._add_reshape,
+            **dict.fromkeys(("Reshape", "Permute", "Flatten"), self._add_reshape),
             "GetItem": self._add_item,
         }
 
@@ -109,383 +106,322 @@ class _Builder:
     def add(self, leaf: Leaf) -> None:
         """Add the next layer, or refuse it."""
         _refuse_quantized(leaf)
-        if leaf.state and leaf.kind not in ("SimpleRNN", "RNN", "Bidirectional"):
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected a layer with one output, got several"
-            )
+        if leaf.link.state and leaf.kind not in _RECURRENT:
+            raise leaf.unsupported("expected a layer with one output, got several")
+        if not leaf.place.heard:
+            self._unheard.add(leaf.label)
         if leaf.kind in self._adds:
             self._adds[leaf.kind](leaf)
         elif leaf.kind in _TRAINING_ONLY:
             self._rows.append(Row(leaf.label, "", f"{leaf.kind} acts in training only"))
         elif leaf.kind != "InputLayer":
-            raise UnsupportedModelError(
-                f"{leaf.what} ({leaf.kind[:80]}): expected SimpleRNN, RNN of SimpleRNNCell,"
-                " Bidirectional of them, Dense, an activation, Embedding, Normalization, Rescaling,"
-                f" BatchNormalization, Masking or dropout, got {leaf.kind[:80]}"
+            raise leaf.unsupported(
+                "expected SimpleRNN, RNN of SimpleRNNCell, Bidirectional of them, Dense, an"
+                " activation, Embedding, Normalization, Rescaling, BatchNormalization, Masking or"
+                f" dropout, got {leaf.kind[:80]}"
             )
 
     def model(self, beside: list[tuple[str, int]]) -> KerasModel:
         """Return the model, with a row for each further output."""
-        recurrent = self._recurrent
-        if not recurrent:
+        if not self._recurrent:
             raise UnsupportedModelError("expected a model with a SimpleRNN, got none")
         for name, index in beside:
             self._note_output(name, index)
-        return KerasModel(self._parts, self._rows)
+        return KerasModel(self._parts, self._rows, unheard=frozenset(self._unheard))
 
     # --- recurrent layers ---
 
     def _add_recurrent(self, leaf: Leaf) -> None:
-        if leaf.timed:
-            raise UnsupportedModelError(f"{leaf.what}: expected no RNN within TimeDistributed")
+        if leaf.place.timed:
+            raise leaf.unsupported("expected no RNN within TimeDistributed")
         if self._last:
             raise UnsupportedModelError(
                 f"layer {self._recurrent[-1].name!r}: expected return_sequences=True below another"
                 " RNN, got False"
             )
-        if self._rank == 1 or len(self._shape) > 2:
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected inputs of the shape (T, I), got {_shape(self._shape)}"
+        if len(self._shape) not in (0, 2):
+            raise leaf.unsupported(
+                f"expected inputs of the shape (T, I), got {_shape(self._shape)}"
             )
-        if self._masking is not None and leaf.starts and not self._keras_2:
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected no mask, which Keras 3 does not hand to an RNN with an"
-                " initial state that is an input"
+        if self._masking is not None and leaf.link.starts and not self._keras_2:
+            raise leaf.unsupported(
+                "expected no mask, which Keras 3 does not hand to an RNN with an initial state that"
+                " is an input"
             )
         if self._masking is not None and any(layer.go_backwards for layer in self._recurrent):
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected no mask above go_backwards, which turns the sequence but"
-                " not its"
-                " mask"
+            raise leaf.unsupported(
+                "expected no mask above go_backwards, which turns the sequence but not its mask"
             )
         if leaf.kind == "Bidirectional":
             layer = self._bidirectional(leaf)
         else:
-            layer = self._one_direction(leaf, leaf.config, leaf.kind, leaf.label)
-        if leaf.state:
-            layer = self._read_state(layer, leaf.state, leaf.what)
-        for name in leaf.starts:
+            self._note_settings(leaf.label, leaf.settings.values)
+            layer = self._one_direction(leaf, leaf.kind, leaf.settings)
+        if leaf.link.state:
+            layer = _of_last_state(leaf, layer)
+        for name in leaf.link.starts:
             self._rows.append(Row(name, "", f"the state of {leaf.label}: pass it as state="))
+        if self._masking is not None and not self._recurrent:
+            self._rows.append(Row("masking", "", f"use net.run(x, mask={self._masking})"))
         self._parts.append(layer)
         self._last = not layer.return_sequences
-        units = [cell.units for cell in layer.halves]
-        concat = layer.backward is not None and layer.merge == "concat"
-        width = None if None in units else sum(units) if concat else units[-1]  # type: ignore[arg-type]
-        self._set_width(width)
-        if self._masking is not None and not self._masked_row:
-            self._masked_row = True
-            how = f"use net.run(x, mask={self._masking})"
-            self._rows.append(Row("masking", "", how))
-
-    def _read_state(self, layer: KerasLayer, state: int, what: str) -> KerasLayer:
-        """Return a layer whose last state is read instead of its outputs."""
-        if layer.backward is not None or state != len(layer.cells):
-            raise UnsupportedModelError(
-                f"{what}: expected the next layer to read the outputs or the last state of the top"
-                " cell, got another state"
-            )
-        return layer._replace(return_sequences=False, zero_output=False)
+        joined = layer.backward is not None and layer.merge == "concat"
+        self._set_width(sum(cell.units or 0 for cell in layer.halves[-1 - joined :]))
 
     def _one_direction(
-        self, leaf: Leaf, config: dict[str, Json], kind: str, label: str, inside: str = ""
+        self, leaf: Leaf, kind: str, settings: Settings, inside: str = ""
     ) -> KerasLayer:
-        what = f"layer {label!r}"
-        self._note_settings(label, config)
         return KerasLayer(
             leaf.label,
-            self._cells(leaf, what, config, kind, inside),
-            None,
-            "concat",
-            flag(config, "go_backwards", what),
-            flag(config, "return_sequences", what),
-            flag(config, "zero_output_for_mask", what),
-            leaf.heard,
+            self._cells(leaf, kind, settings, f"{inside}cell"),
+            go_backwards=settings.flag("go_backwards"),
+            return_sequences=settings.flag("return_sequences"),
+            zero_output=settings.flag("zero_output_for_mask"),
         )
 
     def _bidirectional(self, leaf: Leaf) -> KerasLayer:
-        merge: Json = leaf.config.get("merge_mode", "concat")
+        merge: Json = leaf.settings.get("merge_mode", "concat")
         if merge not in ("concat", "sum", "ave"):
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected merge_mode 'concat', 'sum' or 'ave', got {show(merge)}"
+            raise leaf.unsupported(
+                f"expected merge_mode 'concat', 'sum' or 'ave', got {show(merge)}"
             )
-        halves: list[KerasLayer] = []
-        for key, inside in (("layer", "forward_layer"), ("backward_layer", "backward_layer")):
-            half: Json = leaf.config.get(key)
-            turned = half is None and key == "backward_layer"  # Keras 2 leaves it out
-            if turned:
-                half = leaf.config.get("layer")
-            kind = class_name(half, leaf.what)
-            if kind not in ("SimpleRNN", "RNN"):
-                raise UnsupportedModelError(
-                    f"{leaf.what} (Bidirectional): expected SimpleRNN, got {kind[:80]}"
-                )
-            config = as_object(half.get("config"), leaf.what)
-            label = f"{leaf.label}/{layer_name(half)}"
-            rows = len(self._rows)
-            layer = self._one_direction(leaf, config, kind, label, inside)
-            if turned:
-                del self._rows[rows:]
-                layer = layer._replace(go_backwards=not layer.go_backwards)
-            halves.append(layer)
-        forward, backward = halves
+        first, second = leaf.settings.get("layer"), leaf.settings.get("backward_layer")
+        forward = self._half(leaf, first, "forward_layer/")
+        if second is not None:
+            backward = self._half(leaf, second, "backward_layer/")
+        else:  # Keras 2 leaves it out
+            backward = self._half(leaf, first, "backward_layer/", note=False)
+            backward = backward._replace(go_backwards=not backward.go_backwards)
         if len(forward.cells) != 1 or len(backward.cells) != 1:
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected one cell in each direction, got a stack, whose upper cells"
-                " read one direction only"
+            raise leaf.unsupported(
+                "expected one cell in each direction, got a stack, whose upper cells read one"
+                " direction only"
             )
         if forward.go_backwards or not backward.go_backwards:
-            raise UnsupportedModelError(f"{leaf.what}: expected a forward and a backward layer")
+            raise leaf.unsupported("expected a forward and a backward layer")
         sizes = {forward.cells[0].units, backward.cells[0].units}
         if len(sizes) > 1 or forward.return_sequences != backward.return_sequences:
-            raise UnsupportedModelError(f"{leaf.what}: expected two layers of one size, got others")
+            raise leaf.unsupported("expected two layers of one size, got others")
         zero = forward.return_sequences and (self._halves_are_zero or forward.zero_output)
         return forward._replace(backward=backward.cells[0], merge=merge, zero_output=zero)
 
-    def _cells(
-        self, leaf: Leaf, what: str, config: dict[str, Json], kind: str, inside: str
-    ) -> list[KerasCell]:
+    def _half(self, leaf: Leaf, half: Json, inside: str, *, note: bool = True) -> KerasLayer:
+        kind = class_name(half, leaf.what)
+        if kind not in ("SimpleRNN", "RNN"):
+            raise leaf.unsupported(f"expected SimpleRNN, got {kind[:80]}")
+        label = f"{leaf.label}/{layer_name(half)}"
+        values = settings_of(half, leaf.what).values
+        if note:
+            self._note_settings(label, values)
+        return self._one_direction(leaf, kind, Settings(f"layer {label!r}", values), inside)
+
+    def _cells(self, leaf: Leaf, kind: str, settings: Settings, inner: str) -> list[KerasCell]:
         """Return the cells of SimpleRNN, RNN(SimpleRNNCell) or RNN(StackedRNNCells)."""
-        place = f"{inside}/cell".lstrip("/")
         if kind == "SimpleRNN":
-            return [self._cell(leaf, what, config, place)]
-        outer: Json = config.get("cell")
-        cell_kind = class_name(outer, what)
-        inner = as_object(outer.get("config"), what)
-        if cell_kind == "SimpleRNNCell":
-            return [self._cell(leaf, what, inner, place)]
-        cells = inner.get("cells") if cell_kind == "StackedRNNCells" else None
+            return [self._cell(leaf, settings, inner)]
+        outer: Json = settings.get("cell")
+        if (kind := class_name(outer, settings.what)) != "StackedRNNCells":
+            return [self._cell(leaf, _settings_of_cell(outer, settings.what), inner)]
+        cells = settings_of(outer, settings.what).get("cells")
         if not isinstance(cells, list) or not cells:
             raise UnsupportedModelError(
-                f"{what}: expected cells of SimpleRNNCell, got {cell_kind[:80]}"
+                f"{settings.what}: expected cells of SimpleRNNCell, got {kind}"
             )
-        result = []
-        for index, cell in enumerate(cells):
-            if (cell_kind := class_name(cell, what)) != "SimpleRNNCell":
-                raise UnsupportedModelError(
-                    f"{what}: expected cells of SimpleRNNCell, got {cell_kind[:80]}"
-                )
-            own = f"{place}/cells/simple_rnn_cell" + (f"_{index}" if index else "")
-            settings = as_object(cell.get("config"), what)
-            result.append(self._cell(leaf, what, settings, own, index))
-        return result
+        return [
+            self._cell(leaf, _settings_of_cell(cell, settings.what), place, index)
+            for index, (cell, place) in enumerate(zip(cells, stacked(inner), strict=False))
+        ]
 
-    def _cell(
-        self, leaf: Leaf, what: str, config: dict[str, Json], place: str, index: int = 0
-    ) -> KerasCell:
-        activation = self._activation(config, what)
+    def _cell(self, leaf: Leaf, settings: Settings, inner: str, index: int = 0) -> KerasCell:
+        activation = self._activation(settings)
         if not TABLE[activation.name].in_layers:
             raise UnsupportedModelError(
-                f"{what}: expected {activation.name} at the end of the model only"
+                f"{settings.what}: expected {activation.name} at the end of the model only"
             )
-        number = int(place.startswith("backward")) or index
-        store = self._store(leaf, CELL, what, config, place)
-        order = (*store.order, number)
-        return KerasCell(store._replace(order=order), activation, size(config, "units", what))
+        store = self._store(leaf, CELL, settings, inner)
+        order = (*leaf.place.order, int(inner.startswith("backward")) or index)
+        store = store._replace(layer=store.layer._replace(order=order))
+        return KerasCell(store, activation, settings.size("units"))
 
     def _store(
-        self,
-        leaf: Leaf,
-        kinds: tuple[str, ...],
-        what: str,
-        config: dict[str, Json],
-        place: str = "",
+        self, leaf: Leaf, kinds: tuple[str, ...], settings: Settings, inner: str = ""
     ) -> Store:
-        if kinds[-1] == "bias" and not flag(config, "use_bias", what, default=True):
-            kinds = kinds[:-1]
-        return Store(
-            leaf.label,
-            kinds,
-            leaf.name,
-            leaf.group,
-            place,
-            leaf.top,
-            leaf.order,
-            leaf.live,
-            self._is_frozen(leaf, config, what),
-            None if kinds[-1] not in ("bias", "kernel", "recurrent_kernel") else "bias" in kinds,
-            configs.lora_factor(config, what),
-        )
-
-    def _is_frozen(self, leaf: Leaf, config: dict[str, Json], what: str) -> bool:
-        """Return whether weights are among the frozen ones of a legacy file.
+        """Return where weights are, and whether they are among the frozen ones of a legacy file.
 
         Keras 2 freezes what is in a frozen layer; Keras 3 asks the layer, or cell, that has them.
         """
-        frozen = not flag(config, "trainable", what, default=True)
-        return frozen or (self._keras_2 and leaf.frozen)
+        bias = kinds[-1] != "bias" or settings.flag("use_bias", default=True)
+        frozen = not settings.flag("trainable", default=True)
+        place = leaf.place._replace(frozen=frozen or (self._keras_2 and leaf.place.frozen))
+        lora = None  # the factor of a low-rank update
+        if settings.get("lora_rank"):
+            rank = settings.number("lora_rank", 0)
+            lora = settings.number("lora_alpha", rank) / rank
+        return Store(place, kinds if bias else kinds[:-1], inner, bias, lora)
 
-    def _activation(self, config: dict[str, Json], what: str) -> Activation:
-        value = config.get("activation")
-        return configs.activation_of_value(value, what, keras_2=self._keras_2)
+    def _activation(self, settings: Settings) -> Activation:
+        return configs.activation_of(settings, keras_2=self._keras_2)
 
     # --- maps and functions of each step ---
 
     def _add_dense(self, leaf: Leaf) -> None:
         self._require_features(leaf)
-        activation = self._activation(leaf.config, leaf.what)
-        units = size(leaf.config, "units", leaf.what)
-        store = self._store(leaf, ("kernel", "bias"), leaf.what, leaf.config)
-        self._note_policy(leaf.label, leaf.config)
-        self._parts.append(KerasDense(leaf.label, store, activation, units, leaf.heard))
+        activation = self._activation(leaf.settings)
+        units = leaf.settings.size("units")
+        store = self._store(leaf, ("kernel", "bias"), leaf.settings)
+        self._note_policy(leaf.label, leaf.settings.values)
+        self._parts.append(KerasDense(leaf.label, store, activation, units))
         self._set_width(units)
 
     def _add_activation(self, leaf: Leaf) -> None:
         if leaf.kind in configs.LAYERS:
-            activation = configs.activation_of_layer(leaf.kind, leaf.config, leaf.what)
+            activation = configs.activation_of_layer(leaf.kind, leaf.settings)
         else:
-            activation = self._activation(leaf.config, leaf.what)
+            activation = self._activation(leaf.settings)
         if not TABLE[activation.name].in_layers:
             self._require_features(leaf)
-        self._parts.append(KerasFunction(leaf.label, activation, leaf.heard))
+        self._parts.append(Function(leaf.label, activation))
 
     def _add_embedding(self, leaf: Leaf) -> None:
-        if self._parts or leaf.timed or self._masking is not None:
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected Embedding at the input, got it elsewhere"
+        if self._parts or leaf.place.timed or self._masking is not None:
+            raise leaf.unsupported("expected Embedding at the input, got it elsewhere")
+        if len(self._shape) > 1:
+            raise leaf.unsupported(
+                f"expected sequences of integers (T,), got {_shape(self._shape)}"
             )
-        words = size(leaf.config, "input_dim", leaf.what)
-        store = self._store(leaf, ("embeddings",), leaf.what, leaf.config)
+        words = leaf.settings.size("input_dim")
+        store = self._store(leaf, ("embeddings",), leaf.settings)
         self._parts.append(KerasEmbedding(leaf.label, store, words))
-        steps = self._shape[0] if self._rank == 1 and self._shape else None
-        if self._rank != 1 and len(self._shape) > 1:
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected sequences of integers (T,), got {_shape(self._shape)}"
-            )
-        self._shape, self._rank = [steps, size(leaf.config, "output_dim", leaf.what)], 2
-        if flag(leaf.config, "mask_zero", leaf.what):
+        self._shape = [*(self._shape or [None]), leaf.settings.size("output_dim")]
+        if leaf.settings.flag("mask_zero"):
             self._masking = "ids != 0"
 
     def _add_normalization(self, leaf: Leaf) -> None:
-        axes = leaf.config.get("axis", -1)
+        axes = leaf.settings.get("axis", -1)
         if axes not in (None, []):
             self._require_last_axis(leaf, axes)
-        mean = configs.numbers(leaf.config.get("mean"), "mean", leaf.what)
-        variance = configs.numbers(leaf.config.get("variance"), "variance", leaf.what)
-        if (mean is None) != (variance is None) or (variance is not None and (variance < 0).any()):
+        mean = leaf.settings.numbers("mean")
+        variance = leaf.settings.numbers("variance")
+        source: Store | Weights
+        if mean is None and variance is None:
+            source = self._store(leaf, ("mean", "variance"), leaf.settings)
+        elif mean is None or variance is None or (variance < 0).any():
             raise ModelFormatError(f"{leaf.what}: expected a mean and a variance")
-        store = None
-        if mean is None:
-            store = self._store(leaf, ("mean", "variance"), leaf.what, leaf.config)
-        elif mean.size != 1:
-            self._require_features(leaf)
-        invert = flag(leaf.config, "invert", leaf.what)
-        self._parts.append(KerasScaling(leaf.label, leaf.kind, store, mean, variance, invert, 1e-7))
+        else:
+            if mean.size != 1:
+                self._require_features(leaf)
+            numbers = {"mean": mean, "variance": variance}
+            source = {kind: (f"{leaf.label}.{kind}", array) for kind, array in numbers.items()}
+        invert = leaf.settings.flag("invert")
+        self._parts.append(KerasScaling(leaf.label, source, 1e-7, invert))
 
     def _add_batch_normalization(self, leaf: Leaf) -> None:
-        self._require_last_axis(leaf, leaf.config.get("axis", -1))
-        kinds: tuple[str, ...] = ("moving_mean", "moving_variance")
-        if flag(leaf.config, "center", leaf.what, default=True):
-            kinds = ("beta", *kinds)
-        if flag(leaf.config, "scale", leaf.what, default=True):
-            kinds = ("gamma", *kinds)
-        store = self._store(leaf, kinds, leaf.what, leaf.config)
-        epsilon = configs.number(leaf.config, "epsilon", 1e-3, leaf.what)
-        self._parts.append(KerasScaling(leaf.label, leaf.kind, store, epsilon=epsilon))
+        self._require_last_axis(leaf, leaf.settings.get("axis", -1))
+        optional = [
+            kind
+            for kind, key in (("gamma", "scale"), ("beta", "center"))
+            if leaf.settings.flag(key, default=True)
+        ]
+        kinds = (*optional, "moving_mean", "moving_variance")
+        store = self._store(leaf, kinds, leaf.settings)
+        epsilon = leaf.settings.number("epsilon", 1e-3)
+        self._parts.append(KerasScaling(leaf.label, store, epsilon))
 
     def _add_rescaling(self, leaf: Leaf) -> None:
-        scale = configs.numbers(leaf.config.get("scale", 1.0), "scale", leaf.what)
-        offset = configs.numbers(leaf.config.get("offset", 0.0), "offset", leaf.what)
-        if scale is None or offset is None:
-            raise ModelFormatError(f"{leaf.what}: expected a scale and an offset")
-        if max(scale.size, offset.size) > 1:
-            self._require_features(leaf)
-        self._parts.append(KerasScaling(leaf.label, leaf.kind, None, offset, scale))
+        pieces: list[Piece | None] = []
+        for key, neutral in (("scale", 1.0), ("offset", 0.0)):
+            array = leaf.settings.numbers(key, neutral)
+            if array is None:
+                raise ModelFormatError(f"{leaf.what}: expected a scale and an offset")
+            if array.size > 1:
+                self._require_features(leaf)
+            pieces.append(None if (array == neutral).all() else Piece(f"{leaf.label}.{key}", array))
+        self._parts.append(Scale(leaf.label, *pieces))
 
     def _require_features(self, leaf: Leaf) -> None:
         """Refuse a layer that does not act on the features of each step."""
-        if (self._rank == 1 and not self._last) or len(self._shape) > 2:
-            raise UnsupportedModelError(
-                f"{leaf.what} ({leaf.kind}): expected the features of each step as its last axis,"
-                " got"
-                f" inputs of the shape {_shape(self._shape)}"
+        if (len(self._shape) == 1 and not self._last) or len(self._shape) > 2:
+            raise leaf.unsupported(
+                "expected the features of each step as its last axis, got inputs of the shape"
+                f" {_shape(self._shape)}"
             )
 
     def _require_last_axis(self, leaf: Leaf, axes: Json) -> None:
         self._require_features(leaf)
         axis = axes[0] if isinstance(axes, list) and len(axes) == 1 else axes
-        rank = 1 if self._last or leaf.timed else 2
+        rank = 1 if self._last or leaf.place.timed else 2
         if type(axis) is not int or axis not in (-1, rank):
-            raise UnsupportedModelError(
-                f"{leaf.what} ({leaf.kind}): expected the axis of the features, -1, got"
-                f" {show(axes)}"
-            )
+            raise leaf.unsupported(f"expected the axis of the features, -1, got {show(axes)}")
 
     # --- shapes and masks ---
 
-    def _set_width(self, width: int | None) -> None:
+    def _set_width(self, width: Json) -> None:
         """Set the number of features of what the next layer reads."""
-        if self._last:
-            self._shape, self._rank = [width], 1
-        else:
-            self._shape = [self._shape[0] if len(self._shape) == 2 else None, width]
-            self._rank = 2
+        steps = self._shape[0] if len(self._shape) == 2 else None
+        self._shape = [width] if self._last else [steps, width]
 
     def _pass_over(self, leaf: Leaf) -> None:
         self._rows.append(Row(leaf.label, "", f"{leaf.kind} changes nothing"))
 
     def _add_reshape(self, leaf: Leaf) -> None:
         """Add a Reshape, Permute or Flatten that changes nothing for a network."""
-        shape = self._shape or (leaf.shape[1:] if len(leaf.shape) in (2, 3) else [])
-        if leaf.timed:
-            shape = shape[1:]
-        elif not self._parts and len(shape) != self._rank and shape:
-            self._rank = len(shape)
-        target: Json = leaf.config.get("target_shape", leaf.config.get("dims"))
+        if not self._shape and not leaf.place.timed:
+            self._shape = _built_shape(leaf.layer)
+        shape = self._shape[1:] if leaf.place.timed else self._shape
+        target: Json = leaf.settings.get("target_shape", leaf.settings.get("dims"))
         if self._masking is not None and not self._last:
-            raise UnsupportedModelError(
-                f"{leaf.what} ({leaf.kind}): expected no mask, which {leaf.kind} does not hand on"
-            )
+            raise leaf.unsupported(f"expected no mask, which {leaf.kind} does not hand on")
         if leaf.kind == "Flatten":
             same = len(shape) == 1 or self._last
             if not same and len(shape) == 2 and shape[0] == 1 and self._recurrent:
                 same = self._last = True
-                self._set_width(shape[1] if type(shape[1]) is int else None)
+                self._set_width(shape[1])
         elif leaf.kind == "Permute":
             same = target == list(range(1, len(shape) + 1)) and bool(shape)
         else:
-            same = isinstance(target, list) and _same_shape(target, shape)
-            steps = self._rank == 1 and not self._last and not leaf.timed
-            if not same and steps and isinstance(target, list) and _is_column(target, shape):
-                self._shape, self._rank = [shape[0] if shape else None, 1], 2
-                note = "the network reads (T, 1): pass x[..., None]"
-                self._rows.append(Row(leaf.label, "", note))
+            same = _same_shape(target, shape)
+            is_column = len(self._shape) == 1 and not self._last and not leaf.place.timed
+            if not same and is_column and _same_shape(target, [*shape, 1]):
+                self._shape = [*shape, 1]
+                self._rows.append(
+                    Row(leaf.label, "", "the network reads (T, 1): pass x[..., None]")
+                )
                 return
         if not same:
-            raise UnsupportedModelError(
-                f"{leaf.what} ({leaf.kind}): expected it to change nothing, got inputs of the shape"
-                f" {_shape(shape)}" + ("" if target is None else f", and {_shape(target)}")
+            raise leaf.unsupported(
+                f"expected it to change nothing, got inputs of the shape {_shape(shape)}"
+                + ("" if target is None else f", and {_shape(target)}")
             )
         self._pass_over(leaf)
 
     def _add_item(self, leaf: Leaf) -> None:
         """Add `x[:, -1]`, the last step in the order of the outputs."""
-        what = f"layer {leaf.label!r}"
-        parts = leaf.item if isinstance(leaf.item, list) else []
+        given = leaf.link.arguments
+        parts = given[1] if len(given) == 2 and isinstance(given[1], list) else []
         kinds = [_item_kind(part) for part in parts]
         last = kinds in ([":", "-1"], [":", "-1", ":"], ["...", "-1", ":"])
-        if not last or self._last or self._rank != 2 or not self._recurrent:
-            raise UnsupportedModelError(
-                f"{what} (GetItem): expected the last step of what follows the top RNN, x[:, -1],"
-                f" got x[{', '.join(kinds)[:80]}]"
+        if not last or self._last or len(self._shape) != 2 or not self._recurrent:
+            raise leaf.unsupported(
+                "expected the last step of what follows the top RNN, x[:, -1], got"
+                f" x[{', '.join(kinds)[:80]}]"
             )
         backwards = sum(layer.go_backwards for layer in self._recurrent) % 2
         how = "net(x)[..., 0, :]" if backwards else "net(x, outputs='last')"
         self._rows.append(Row(leaf.label, "", f"use {how}"))
         self._last = True
-        self._set_width(self._shape[1] if len(self._shape) == 2 else None)
+        self._set_width(self._shape[1])
 
     def _add_masking(self, leaf: Leaf) -> None:
         if self._recurrent:
-            raise UnsupportedModelError(f"{leaf.what}: expected Masking below the RNN")
-        if leaf.timed:
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected no Masking within TimeDistributed, which does not hand on"
-                " a mask"
+            raise leaf.unsupported("expected Masking below the RNN")
+        if leaf.place.timed:
+            raise leaf.unsupported(
+                "expected no Masking within TimeDistributed, which does not hand on a mask"
             )
         if self._masking is not None:
-            raise UnsupportedModelError(f"{leaf.what}: expected one layer that masks, got another")
+            raise leaf.unsupported("expected one layer that masks, got another")
         self._require_features(leaf)
-        value = leaf.config.get("mask_value", 0.0)
+        value = leaf.settings.get("mask_value", 0.0)
         if type(value) not in (int, float):
             raise ModelFormatError(f"{leaf.what}: expected a mask_value that is a number")
         x = "x" if not self._parts else f"<output of {self._parts[-1].name}>"
@@ -542,6 +478,23 @@ def _item_kind(part: Json) -> str:
     return show(part)
 
 
+def _of_last_state(leaf: Leaf, layer: KerasLayer) -> KerasLayer:
+    """Return a layer whose last state is read instead of its outputs."""
+    if layer.backward is not None or leaf.link.state != len(layer.cells):
+        raise leaf.unsupported(
+            "expected the next layer to read the outputs or the last state of the top cell, got"
+            " another state"
+        )
+    return layer._replace(return_sequences=False, zero_output=False)
+
+
+def _settings_of_cell(cell: Json, what: str) -> Settings:
+    """Return the config of a SimpleRNNCell; refuse other cells."""
+    if (kind := class_name(cell, what)) != "SimpleRNNCell":
+        raise UnsupportedModelError(f"{what}: expected cells of SimpleRNNCell, got {kind[:80]}")
+    return settings_of(cell, what)
+
+
 def halves_are_zero(version: str) -> bool:
     """Return whether Bidirectional returns zeros for masked steps, as since TensorFlow's Keras."""
     return re.match(r"2\.[0-3](\.\d+)?$", version) is None
@@ -549,44 +502,33 @@ def halves_are_zero(version: str) -> bool:
 
 def _refuse_quantized(leaf: Leaf) -> None:
     """Refuse layers whose weights are integers."""
-    policy = leaf.config.get("dtype")
+    policy = leaf.settings.get("dtype")
     if isinstance(policy, dict):
         kind, config = policy.get("class_name"), policy.get("config")
         mode = config.get("mode") if isinstance(config, dict) else None
         if kind in ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "GPTQDTypePolicy"):
-            raise UnsupportedModelError(
-                f"{leaf.what}: expected weights of floating point, got quantized ones"
-                f" ({show(mode)}):"
-                " save the model before model.quantize"
+            raise leaf.unsupported(
+                f"expected weights of floating point, got quantized ones ({show(mode)}): save the"
+                " model before model.quantize"
             )
 
 
-def _same_shape(target: list[Json], shape: list[Json]) -> bool:
-    """Return whether a Reshape to `target` keeps the steps and features of `shape`."""
-    if not shape or len(target) != len(shape):
+def _same_shape(target: Json, shape: list[Json]) -> bool:
+    """Return whether a Reshape to `target` keeps `shape`, one number of which may be left open."""
+    if not isinstance(target, list) or not shape or len(target) != len(shape):
         return False
-    free = [i for i, size in enumerate(target) if size == -1]
-    others = [(a, b) for a, b in zip(target, shape, strict=True) if a != -1]
-    known = all(type(a) is int and a == b for a, b in others)
-    if len(target) == 1:
-        return known
-    # (T, F): the features decide; a free number of steps is then the same
-    steps, features = target
-    same_features = type(features) is int and features == shape[1]
-    same_steps = steps == shape[0] and type(steps) is int
-    return (same_features and (steps == -1 or same_steps or shape[0] is None)) or (
-        free == [1] and same_steps
-    )
+    pairs = zip(target, shape, strict=True)
+    others = [i for i, (a, b) in enumerate(pairs) if type(a) is not int or a != b]
+    # the features of (T, F) decide; a given number of steps is then the same
+    open_steps = [0] if len(shape) == 2 and shape[0] is None else []
+    return len(others) <= 1 and all(target[i] == -1 or i in open_steps for i in others)
 
 
-def _is_column(target: list[Json], shape: list[Json]) -> bool:
-    """Return whether a Reshape makes T numbers T steps of one feature."""
-    if len(target) != 2 or target[1] not in (1, -1):
-        return False
-    steps = shape[0] if shape else None
-    if target[1] == -1:
-        return steps is not None and type(steps) is int and target[0] == steps
-    return target[0] == -1 or steps is None or target[0] == steps
+def _built_shape(layer: dict[str, Json]) -> list[Json]:
+    """Return the shape that a layer was built for, without the batch, or [] if it is unknown."""
+    build = layer.get("build_config")
+    shape = build.get("input_shape") if isinstance(build, dict) else None
+    return shape[1:] if isinstance(shape, list) and len(shape) in (2, 3) else []
 
 
 def _shape(shape: list[Json]) -> str:

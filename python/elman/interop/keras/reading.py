@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments, _files, _text
+from elman._parameters import structure_of
+from elman._structure import prefixes
+from elman.activation import Activation
 from elman.errors import (
     ArgumentError,
     ArgumentTypeError,
     LimitError,
     ModelFormatError,
+    ShapeError,
     UnsupportedModelError,
 )
 from elman.interop import _chain, _source
@@ -23,24 +27,17 @@ from elman.interop._archive import read_file
 from elman.interop._chain import Affine, Function, Half, Recurrent, Scale, Standardize
 from elman.interop._source import Imported, Piece, Row, Said, Source
 from elman.interop.keras.file import open_live, open_model
-from elman.interop.keras.model import (
-    KerasDense,
-    KerasEmbedding,
-    KerasFunction,
-    KerasLayer,
-    KerasScaling,
-)
+from elman.interop.keras.model import KerasDense, KerasEmbedding, KerasLayer, KerasScaling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from elman._network import Network
     from elman._typing import Array
-    from elman.activation import Activation
-    from elman.interop._chain import Part
-    from elman.interop.keras.model import KerasModel
+    from elman.interop._chain import Assembled, Part
+    from elman.interop.keras.model import KerasCell, KerasModel, Weights
     from elman.interop.keras.running import Runner
-    from elman.interop.keras.weights import Find, Weights
+    from elman.interop.keras.weights import Find
 
 
 def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immutable
@@ -98,23 +95,22 @@ def _imported(model: KerasModel, find: Find, said: Said, source: object) -> Impo
         rows += [Row(part.name, "", "left out: readout=False") for part in model.head]
         model = model._replace(parts=model.parts[: len(model.parts) - len(model.head)])
     model = _one_merge(model, rows)
-    _require_steps(model)
-    model = _settled(model, said)
-    top = model.recurrent[-1]
-    masked = "zero" if top.zero_output else "hold"
+    _require_step(model)
     parts = list(_Parts(model, find, said, rows).parts())
+    masked = "zero" if model.recurrent[-1].zero_output else "hold"
     masking = any(row.source == "masking" for row in model.rows)
-    assembled = _chain.assemble(parts, said, masked=masked, has_mask=masking)
-    network = assembled.network
+    try:
+        made = _chain.assemble(parts, said, masked=masked, has_mask=masking)
+    except ShapeError as error:
+        raise ModelFormatError(str(error)) from None
+    network, taps = made.network, None
     if model.known:
-        _check_activations(parts, network, said)
-    rows = [*assembled.rows, *rows, *_step_rows(model, parts), *model.rows]
-    if masking and not assembled.masks:
+        _check_activations(made, said)
+        taps = tuple(None if t.partition("[")[0] in model.unheard else t for t in made.taps)
+    rows = [*made.rows, *rows, *_step_rows(model), *model.rows]
+    if masking and not made.masks:
         rows.append(OTHER_MASKED)
-    taps = tuple(_tap(model, name) for name in assembled.taps)
-    return Imported(
-        network, rows, runs(source, network), taps if model.known else None, assembled.masks
-    )
+    return Imported(network, rows, runs(source, network), taps, made.masks)
 
 
 def _one_merge(model: KerasModel, rows: list[Row]) -> KerasModel:
@@ -127,16 +123,8 @@ def _one_merge(model: KerasModel, rows: list[Row]) -> KerasModel:
     return model._replace(parts=[*model.parts[:-1], top._replace(merge="concat")])
 
 
-def _require_steps(model: KerasModel) -> None:
-    """Refuse outputs that do not belong to one step, or whose halves are not in time order."""
-    reversed_ = False
-    for layer in model.recurrent:
-        reversed_ ^= layer.go_backwards
-        if layer.backward is not None and reversed_:
-            raise UnsupportedModelError(
-                f"layer {layer.name!r}: expected a bidirectional layer that reads in the order of"
-                " time, got one above go_backwards"
-            )
+def _require_step(model: KerasModel) -> None:
+    """Refuse outputs that do not belong to one step."""
     top = model.recurrent[-1]
     if top.backward is not None and not top.return_sequences and model.head:
         raise UnsupportedModelError(
@@ -149,86 +137,56 @@ def _require_steps(model: KerasModel) -> None:
 # --- activations that the source stores, or the caller gives --------------------------------------
 
 
-def _settled(model: KerasModel, said: Said) -> KerasModel:
-    """Return a model whose activations are known, from the options if only they have them."""
-    if model.known:
-        return model
+def _given(model: KerasModel, said: Said) -> tuple[Iterator[Activation], Iterator[Activation]]:
+    """Return the caller's activations of all layers up to the top one, and of those behind it."""
     above = model.readouts
     inside = [
         part
         for part in model.parts
-        if isinstance(part, KerasLayer | KerasDense) and all(part is not one for one in above)
+        if isinstance(part, KerasLayer | KerasDense) and part not in above
     ]
     directions: list[str] = []
-    known: list[tuple[str, None]] = []
+    owners: list[tuple[str, None]] = []
     for part in inside:
-        halves = part.halves if isinstance(part, KerasLayer) else [part]
+        count = len(part.halves) if isinstance(part, KerasLayer) else 1
         both = isinstance(part, KerasLayer) and part.backward is not None
-        directions += ["bidirectional"] if both else ["forward"] * len(halves)
-        known += [(repr(part.name), None)] * len(halves)
-    settled = iter(_source.activations(said.activation, known, directions))
-    outputs = iter(_output_activations(said.output_activation, above))
-    parts: list[Any] = []
-    for one in model.parts:
-        if isinstance(one, KerasLayer):
-            cells = [cell._replace(activation=_known(next(settled))) for cell in one.cells]
-            backward = one.backward and one.backward._replace(activation=_known(next(settled)))
-            parts.append(one._replace(cells=cells, backward=backward))
-        elif isinstance(one, KerasDense):
-            given = outputs if any(one is dense for dense in above) else settled
-            parts.append(one._replace(activation=_known(next(given))))
-        else:
-            parts.append(one)
-    return model._replace(parts=parts)
+        directions += ["bidirectional"] if both else ["forward"] * count
+        owners += [(repr(part.name), None)] * count
+    layers = _source.activations(said.activation, owners, directions)
+    return iter(layers), iter(_output_activations(said.output_activation, above))
 
 
-def _known(activation: str | Activation) -> Activation:
-    from elman.activation import Activation
-
-    return Activation(activation) if isinstance(activation, str) else activation
-
-
-def _output_activations(said: Any, above: list[KerasDense]) -> list[Any]:
+def _output_activations(said: Any, above: list[KerasDense]) -> list[Activation]:
     """Return the activation of each Dense layer behind the top layer, from the bottom up."""
-    from elman.activation import Activation
-
-    names = _source.listed(one.name for one in above)
-    if said is None or isinstance(said, str | Activation):
-        if said is not None and len(above) > 1:
-            raise ArgumentError(
-                f"output_activation: expected one for each of [{names}], got {str(said)!r}"
-            )
-        if not above:
-            _source.output_activation(said, None, None)
-        return [_source.output_activation(said, None, one.name) for one in above]
-    given = _arguments.listed("output_activation", said, "a name or a sequence of them")
+    names: list[str | None] = [part.name for part in above]
+    single = isinstance(said, str | Activation)
+    if said is None or (single and len(names) < 2):
+        settled = [_source.output_activation(said, None, name) for name in names or [None]]
+        return [activation for activation in settled if activation is not None]
+    expected = "a name or a sequence of them"
+    given = [said] if single else _arguments.listed("output_activation", said, expected)
     if len(given) != len(above):
+        shown = _source.listed(part.name for part in above)
         raise ArgumentError(
-            f"output_activation: expected one for each of [{names}], got {len(given)}"
+            f"output_activation: expected one for each of [{shown}], got"
+            f" {repr(str(said)) if single else len(given)}"
         )
-    return given
+    return [_source.activation_of("output_activation", value) for value in given]
 
 
-def _check_activations(parts: list[Part], network: Network, said: Said) -> None:
+def _check_activations(made: Assembled, said: Said) -> None:
     """Refuse activations that contradict those of the source."""
-    known: list[tuple[str, Activation]] = []
-    head: Function | None = None
-    for part in parts:
-        if isinstance(part, Recurrent):
-            known += [(repr(part.name), half.activation) for half in part.halves]
-        elif isinstance(part, Function) and part.activation != "identity":
-            known.append((repr(part.name), part.activation))
-            head = part
-    if len(known) > len(network.activations):
-        known.pop()  # of the readout
-    else:
-        head = None
+    network = made.network
     if said.activation is not None:
+        owners = [
+            repr(tap)
+            for tap, direction in zip(made.taps, network.directions, strict=True)
+            for _ in prefixes(0, direction)
+        ]
+        known = list(zip(owners, structure_of(network).activations, strict=True))
         _source.activations(said.activation, known, network.directions)
-    theirs: Any = "identity" if head is None else head.activation
-    given: Any = said.output_activation
     name = None if network.readout is None else "the readout"
-    _source.output_activation(given, name and theirs, name)
+    _source.output_activation(said.output_activation, network.output_activation, name)
 
 
 # --- the parts ------------------------------------------------------------------------------------
@@ -240,129 +198,91 @@ class _Parts:
     def __init__(self, model: KerasModel, find: Find, said: Said, rows: list[Row]) -> None:
         self._model = model
         self._find = find
-        self._said = said
         self._rows = rows
-        self._width: int | None = None
-        self._reversed = False
+        self._embedding_rows = said.embedding == "rows"
+        nothing: Iterator[Activation] = iter(())
+        self._inside, self._above = (nothing, nothing) if model.known else _given(model, said)
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts, from the input to the output."""
+        reversed_ = False
         for part in self._model.parts:
             if isinstance(part, KerasLayer):
-                yield from self._recurrent(part)
+                reversed_ ^= part.go_backwards
+                yield from self._recurrent(part, "reverse" if reversed_ else "forward")
             elif isinstance(part, KerasDense):
                 yield from self._dense(part)
             elif isinstance(part, KerasEmbedding):
                 yield from self._embedding(part)
             elif isinstance(part, KerasScaling):
                 yield from self._scaling(part)
-            elif isinstance(part, KerasFunction):
-                yield Function(part.name, part.activation)
+            else:
+                yield part
 
-    def _recurrent(self, layer: KerasLayer) -> Iterator[Recurrent]:
-        self._reversed ^= layer.go_backwards
-        direction = "reverse" if self._reversed else "forward"
+    def _recurrent(self, layer: KerasLayer, direction: str) -> Iterator[Recurrent]:
+        if layer.backward is not None and direction == "reverse":
+            raise UnsupportedModelError(
+                f"layer {layer.name!r}: expected a bidirectional layer that reads in the order of"
+                " time, got one above go_backwards"
+            )
+        halves = [self._half(cell) for cell in layer.halves]
         if layer.backward is not None:
-            below = self._width
-            halves = []
-            for cell in layer.halves:
-                self._width = below
-                halves.append(self._half(cell))
-            self._width = (self._width or 0) * (2 if layer.merge == "concat" else 1)
             yield Recurrent(layer.name, tuple(halves), "bidirectional", layer.merge)
             return
-        for index, cell in enumerate(layer.cells):
-            name = layer.name if len(layer.cells) == 1 else f"{layer.name}[{index}]"
-            yield Recurrent(name, (self._half(cell),), direction)
+        for index, half in enumerate(halves):
+            name = layer.name if len(halves) == 1 else f"{layer.name}[{index}]"
+            yield Recurrent(name, (half,), direction)
 
-    def _half(self, cell: Any) -> Half:
+    def _half(self, cell: KerasCell) -> Half:
         weights = self._find(cell.store)
         path, recurrent = weights["recurrent_kernel"]
         _source.refuse_gates(_text.printable(path), recurrent.shape, "this")
         U = cell.units or (recurrent.shape or (0,))[0]
-        kernel = weights["kernel"][1]
-        I = kernel.shape[0] if self._width is None and kernel.ndim else self._width
-        _check_shapes(weights, {"kernel": (I, U), "recurrent_kernel": (U, U), "bias": (U,)})
-        self._width = U
+        _check_shapes(weights, {"kernel": (None, U), "recurrent_kernel": (U, U), "bias": (U,)})
         W_xh, W_hh = _transposed(weights["kernel"]), _transposed(weights["recurrent_kernel"])
-        return Half(W_xh, W_hh, _bias(weights), cell.activation)
+        return Half(W_xh, W_hh, _bias(weights), cell.activation or next(self._inside))
 
     def _dense(self, part: KerasDense) -> Iterator[Part]:
         weights = self._find(part.store)
-        kernel = weights["kernel"][1]
-        I = kernel.shape[0] if self._width is None and kernel.ndim else self._width
-        O = kernel.shape[1:] if part.units is None else (part.units,)
-        _check_shapes(weights, {"kernel": (I, *O[:1]), "bias": O[:1]})
-        (self._width,) = O
+        units = part.units or (weights["kernel"][1].shape or (0,))[-1]
+        _check_shapes(weights, {"kernel": (None, units), "bias": (units,)})
         yield Affine(part.name, _transposed(weights["kernel"]), _bias(weights))
-        assert part.activation is not None
-        yield Function(part.name, part.activation)
+        given = self._above if part in self._model.readouts else self._inside
+        yield Function(part.name, part.activation or next(given))
 
     def _embedding(self, part: KerasEmbedding) -> Iterator[Part]:
         path, table = self._find(part.store)["embeddings"]
         if table.ndim != 2 or part.words not in (None, table.shape[0]):
             shown = _text.printable(path)
             raise ModelFormatError(f"{shown}: expected ({part.words or 'V'}, E), got {table.shape}")
-        self._width = table.shape[1]
-        if self._said.embedding == "rows":
+        if self._embedding_rows:
             note = f"left out: the network reads its rows, table[ids] (T, {table.shape[1]})"
             self._rows.append(Row(path, "", note))
             return
         note = f"the network reads one-hot vectors, np.eye({table.shape[0]})[ids]"
         self._rows.append(Row(part.name, "", note))
-        yield Affine(part.name, Piece(path, table.T, "transposed"))
+        yield Affine(part.name, _transposed((path, table)))
 
     def _scaling(self, part: KerasScaling) -> Iterator[Part]:
-        if part.kind == "Rescaling":
-            by = None if part.variance is None else Piece(f"{part.name}.scale", part.variance)
-            plus = None if part.mean is None else Piece(f"{part.name}.offset", part.mean)
-            self._check_widths(part, by, plus)
-            yield Scale(part.name, _unless(by, 1), _unless(plus, 0))
-            return
-        if part.store is None:
-            weights: Weights = {
-                "mean": (f"{part.name}.mean", np.asarray(part.mean)),
-                "variance": (f"{part.name}.variance", np.asarray(part.variance)),
-            }
-        else:
-            weights = self._find(part.store)
+        weights = part.source if isinstance(part.source, dict) else self._find(part.source)
         pieces = {kind: Piece(path, _vector(array)) for kind, (path, array) in weights.items()}
-        self._check_widths(part, *pieces.values())
-        if part.kind == "BatchNormalization":
+        if "moving_mean" in pieces:
             moving = pieces["moving_mean"], pieces["moving_variance"]
             by, plus = pieces.get("gamma"), pieces.get("beta")
             yield from _chain.batch_norm(part.name, *moving, part.epsilon, by, plus)
             return
-        variance = pieces["variance"]
+        mean, variance = pieces["mean"], pieces["variance"]
         root = np.maximum(np.sqrt(variance.array.astype("f8")), part.epsilon)
         std = variance._replace(array=root, note="square root")
         if part.invert:
-            yield Scale(part.name, std, pieces["mean"])
+            yield Scale(part.name, std, mean)
         else:
-            yield Standardize(part.name, pieces["mean"], std)
-
-    def _check_widths(self, part: KerasScaling, *pieces: Piece | None) -> None:
-        for piece in pieces:
-            if piece is None:
-                continue
-            if piece.array.ndim > 1 or (
-                piece.array.size != 1 and self._width not in (None, piece.array.size)
-            ):
-                shown = _text.printable(piece.name)
-                raise ModelFormatError(
-                    f"{shown}: expected ({self._width},), got {piece.array.shape}"
-                )
-            if piece.array.size != 1:
-                self._width = piece.array.size
+            yield Standardize(part.name, mean, std)
 
 
 def _vector(array: Array) -> Array:
     """Return the numbers of each feature; Keras may store them as (1, 1, I)."""
     return array.reshape(-1) if array.ndim > 1 and array.size == array.shape[-1] else array
-
-
-def _unless(piece: Piece | None, number: float) -> Piece | None:
-    return None if piece is None or (piece.array == number).all() else piece
 
 
 def _transposed(weight: tuple[str, Array]) -> Piece:
@@ -374,23 +294,21 @@ def _bias(weights: Weights) -> tuple[Piece, ...]:
 
 
 def _check_shapes(weights: Weights, shapes: dict[str, tuple[int | None, ...]]) -> None:
+    """Refuse other shapes; None stands for any number."""
     for kind, (path, array) in weights.items():
-        if array.shape != shapes[kind]:
+        expected = shapes[kind]
+        if array.ndim == len(expected) and expected[0] is None:
+            expected = (len(array), *expected[1:])
+        if array.shape != expected:
             shown = _text.printable(path)
-            raise ModelFormatError(f"{shown}: expected {shapes[kind]}, got {array.shape}")
+            wanted = str(expected).replace("None", "I")
+            raise ModelFormatError(f"{shown}: expected {wanted}, got {array.shape}")
 
 
-# --- rows and taps --------------------------------------------------------------------------------
-
-
-def _directions(parts: list[Part]) -> list[str]:
-    return [part.direction for part in parts if isinstance(part, Recurrent)]
-
-
-def _step_rows(model: KerasModel, parts: list[Part]) -> list[Row]:
+def _step_rows(model: KerasModel) -> list[Row]:
     """Return a row on which step Keras returns, or in which order it returns the steps."""
     top = model.recurrent[-1]
-    backwards = _directions(parts)[-1] == "reverse"
+    backwards = sum(layer.go_backwards for layer in model.recurrent) % 2
     if top.backward is not None and not top.return_sequences:
         return [Row(f"{top.name}.return_sequences=False", "", "the end of net.run(x).state")]
     if not top.return_sequences:
@@ -399,14 +317,3 @@ def _step_rows(model: KerasModel, parts: list[Part]) -> list[Row]:
     if backwards:
         return [Row(f"{top.name}.go_backwards", "", "Keras' y[t] is elman's y[T - 1 - t]")]
     return []
-
-
-def _tap(model: KerasModel, name: str) -> str | None:
-    """Return the part whose output is the states of a layer, or None if there is none.
-
-    Of a bidirectional layer it is the output of its halves, before they are merged.
-    """
-    for part in model.parts:
-        if part.name == name.partition("[")[0]:
-            return name if getattr(part, "heard", True) else None
-    return None

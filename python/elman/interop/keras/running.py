@@ -79,15 +79,11 @@ class Runner:
 
     def run(self, x: Array, mask: Array | None, taps: Taps) -> Trace:
         """Run the model on inputs (B, T, I); `mask` (B, T) is passed as Keras' mask."""
-        model = self.model
-        layers = dict(_layers(model))
-        units = {n: layer for n, layer in layers.items() if _halves(layer)}
+        layers = dict(_layers(self.model))
+        units = {name: layer for name, layer in layers.items() if _halves(layer)}
         if taps is None or self._filled:
-            taps = tuple(
-                f"{name}[{k}]"
-                for name, layer in units.items()
-                for k in range(len(_cells(_halves(layer)[0])))
-            )
+            cells = {name: len(_cells(_halves(layer)[0])) for name, layer in units.items()}
+            taps = tuple(f"{name}[{k}]" for name, count in cells.items() for k in range(count))
         inputs, used = self._inputs(layers, x)
         tensors = self._with_states(keras.ops.convert_to_tensor(inputs))
         if used is not None and mask is not None:
@@ -96,9 +92,7 @@ class Runner:
         rnns = [half for layer in units.values() for half in _halves(layer)]
         heard = _Heard()
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_exact())
             for rnn in rnns:
-                stack.enter_context(_without_states(rnn))
                 stack.enter_context(heard.to(rnn, last=not rnn.return_sequences))
                 stack.enter_context(_set(rnn, "return_sequences", True))
                 if len(_cells(rnn)) > 1:
@@ -109,14 +103,10 @@ class Runner:
                 name = str(tap).partition("[")[0]
                 if name in layers and name not in units:
                     stack.enter_context(heard.to(layers[name]))
-            result = model(tensors, training=False, **masks)
+            result = self._result(tensors, masks, rnns)
         if any(r.zero_output_for_mask and not r.return_sequences for r in rnns):
-            with contextlib.ExitStack() as stack:  # unrolled, it would be the held output
-                stack.enter_context(_exact())
-                for rnn in rnns:
-                    stack.enter_context(_without_states(rnn))
-                result = model(tensors, training=False, **masks)
-        *_, output = [_array(part) for part in keras.tree.flatten(result)[:1]]
+            result = self._result(tensors, masks, rnns)  # unrolled, it would be the held output
+        output = _array(keras.tree.flatten(result)[0])
         hidden, backwards, last = self._states(layers, heard, taps, x.shape[1])
         joined = last is not None and output.ndim == 2 and len(_halves(last)) == 2
         if joined and not _halves(last)[0].return_sequences:
@@ -135,6 +125,14 @@ class Runner:
             heard.mask,
         )
 
+    def _result(self, tensors: Any, masks: dict[str, Any], rnns: list[Any]) -> Any:
+        """Return what the model returns from zero states, in full precision."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_exact())
+            for rnn in rnns:
+                stack.enter_context(_without_states(rnn))
+            return self.model(tensors, training=False, **masks)
+
     def _inputs(self, layers: dict[str, Any], x: Array) -> tuple[Array, Array | None]:
         """Return what the model reads: x, or the indices of an Embedding in front."""
         found = [part for part in layers.values() if isinstance(part, keras.layers.Embedding)]
@@ -151,7 +149,7 @@ class Runner:
     ) -> tuple[list[Any], bool, Any]:
         """Return the states of each tap in the order of time, whether time runs backwards above."""
         hidden: list[Any] = []
-        backwards, before, last = False, None, None
+        backwards, last = False, None
         for tap in taps or ():
             name, _, rest = str(tap).partition("[")
             layer = layers.get(name) if tap is not None else None
@@ -159,25 +157,19 @@ class Runner:
             if layer is None or not (halves or layer in heard):
                 hidden.append(None)
                 continue
-            if not halves:
-                states = _array(heard[layer][0])
-                hidden.append(states[:, ::-1] if backwards and states.ndim == 3 else states)
-                continue
-            if len(halves) == 1 and layer is not before:
-                backwards ^= halves[0].go_backwards
-            before = last = layer
-            k = int(rest.rstrip("]")) if rest else len(_cells(halves[0])) - 1
+            if halves and layer is not last:
+                last = layer
+                backwards ^= len(halves) == 1 and halves[0].go_backwards
+            k = int(rest.rstrip("]")) if rest else -1
             parts = []
-            for half in halves:
-                cell = _cells(half)[k]
-                if cell in heard:
-                    states = np.stack(
-                        [_array(one) for one in heard[cell][-T:]], axis=1
-                    )  # after a trial
+            for half in halves or [layer]:
+                cell = _cells(half)[k] if halves else None
+                if cell in heard:  # step by step, after a trial
+                    states = np.stack([_array(one) for one in heard[cell][-T:]], axis=1)
                 else:
                     states = _array(heard[half][0])
-                turned = backwards if len(halves) == 1 else half.go_backwards
-                parts.append(states[:, ::-1] if turned else states)
+                turned = half.go_backwards if len(halves) == 2 else backwards
+                parts.append(states[:, ::-1] if turned and states.ndim == 3 else states)
             hidden.append(np.concatenate(parts, axis=-1))
         return hidden, backwards, last
 

@@ -10,17 +10,17 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from numpy.typing import NDArray
-
+    from elman._typing import Array
     from elman.interop.keras.hdf5 import Contents
-    from elman.interop.keras.model import Store
+    from elman.interop.keras.model import Store, Weights
 
-    Weights = dict[str, tuple[str, NDArray[Any]]]
     Find = Callable[[Store], Weights]
 
 NEVER_TRAINED = ("mean", "variance", "count", "moving_mean", "moving_variance")
@@ -33,8 +33,8 @@ def complete(store: Store, found: Weights, base: str) -> Weights:
     allowed = [kinds] if store.bias is not None else [kinds, kinds - {"bias"}]
     if set(found) not in allowed:
         raise ModelFormatError(
-            f"layer {store.name!r}: expected {', '.join(sorted(kinds))} in {base[:80]!r}, got"
-            f" {', '.join(sorted(found))[:80] or 'nothing'}"
+            f"layer {store.layer.label!r}: expected {', '.join(sorted(kinds))} in {base[:80]!r},"
+            f" got {', '.join(sorted(found))[:80] or 'nothing'}"
         )
     return found
 
@@ -55,20 +55,19 @@ def by_group(contents: Contents) -> Find:
     root = root_of(contents)
 
     def find(store: Store) -> Weights:
-        group = store.group.replace("/layers/", f"/{root}/")
-        name = contents.names.get(f"{root}/{group}/vars", store.own)
-        if name not in (store.own, store.group) and store.own != store.group:
+        group = store.layer.group.replace("/layers/", f"/{root}/")
+        own = (store.layer.name, store.layer.group)
+        name = contents.names.get(f"{root}/{group}/vars", own[0])
+        if name not in own and own[0] != own[1]:
             raise ModelFormatError(
-                f"layer {store.name!r}: expected its weights in {group[:80]!r}, got those of"
+                f"layer {store.layer.label!r}: expected its weights in {group[:80]!r}, got those of"
                 f" {name[:80]!r}"
             )
-        base = "/".join(part for part in (root, group, store.place, "vars") if part)
+        base = "/".join(part for part in (root, group, store.inner, "vars") if part)
         kinds = [*store.kinds, *(["bias"] if store.bias is False else [])]  # not to be there
-        found = {
-            kind: (f"{base}/{index}", contents.arrays[f"{base}/{index}"])
-            for index, kind in enumerate(kinds)
-            if f"{base}/{index}" in contents.arrays
-        }
+        paths = {kind: f"{base}/{index}" for index, kind in enumerate(kinds)}
+        arrays = contents.arrays
+        found = {kind: (path, arrays[path]) for kind, path in paths.items() if path in arrays}
         return complete(store, found, base)
 
     return find
@@ -98,17 +97,15 @@ def by_order(contents: Contents, root: str, stores: Iterable[Store]) -> Find:
     """
     groups: dict[str, list[Store]] = {}
     for store in stores:
-        groups.setdefault(store.top, []).append(store)
-    found: dict[tuple[str, tuple[int, ...]], Weights] = {}
-    bases: dict[str, str] = {}
+        groups.setdefault(store.layer.top, []).append(store)
+    found: dict[Store, Weights] = {}
     for top, inside in groups.items():
-        base = bases[top] = f"{root}/{top}".lstrip("/")
         waiting: dict[str, deque[str]] = {}
-        for path in names_in(contents, base):
+        for path in names_in(contents, f"{root}/{top}".lstrip("/")):
             waiting.setdefault(kind_of(path), deque()).append(path)
         for trained in (True, False):
-            for store in sorted(inside, key=lambda s: (s.frozen and trained, s.order)):
-                weights = found.setdefault((store.top, store.order), {})
+            for store in sorted(inside, key=lambda s: (s.layer.frozen and trained, s.layer.order)):
+                weights = found.setdefault(store, {})
                 for kind in store.kinds:
                     if (kind not in NEVER_TRAINED) == trained and waiting.get(kind):
                         path = waiting[kind].popleft()
@@ -121,20 +118,16 @@ def by_order(contents: Contents, root: str, stores: Iterable[Store]) -> Find:
             raise UnsupportedModelError(
                 f"layer {top!r}: expected only the weights of its config, got {left[0][:120]!r} too"
             )
-
-    def find(store: Store) -> Weights:
-        return complete(store, found[store.top, store.order], bases[store.top])
-
-    return find
+    return lambda store: complete(store, found[store], f"{root}/{store.layer.top}".lstrip("/"))
 
 
 def _require_own(path: str, store: Store) -> None:
     """Refuse a weight of another layer: Keras 3 writes the names of the layers around it."""
     plain = re.search(r":\d+$", path) is None
-    if plain and store.own not in path.split("/"):
+    if plain and store.layer.name not in path.split("/"):
         raise UnsupportedModelError(
-            f"layer {store.name!r}: expected its weights, got those of {path[:120]!r}: save the"
-            " model as .keras"
+            f"layer {store.layer.label!r}: expected its weights, got those of {path[:120]!r}: save"
+            " the model as .keras"
         )
 
 
@@ -151,8 +144,8 @@ def _update(
     shape = (len(array), a.shape[-1], array.shape[-1])
     if a.ndim != 2 or b.ndim != 2 or (len(a), *b.shape) != shape:
         raise ModelFormatError(
-            f"layer {store.name!r}: expected a low-rank update of {array.shape}, got {a.shape} and"
-            f" {b.shape}"
+            f"layer {store.layer.label!r}: expected a low-rank update of {array.shape}, got"
+            f" {a.shape} and {b.shape}"
         )
     added = array.astype("f8") + (store.lora or 0.0) * (a.astype("f8") @ b.astype("f8"))
     weights[kind] = (path, added.astype(array.dtype))
@@ -165,37 +158,30 @@ def in_memory(live: Any, stores: Iterable[Store], package: Any) -> Find:
     """Return a function that finds the weights of a live model."""
     layers: dict[tuple[str, ...], list[Store]] = {}
     for store in stores:
-        layers.setdefault(store.live, []).append(store)
-    found: dict[tuple[str, str], Weights] = {}
+        layers.setdefault(store.layer.live, []).append(store)
+    found: dict[Store, Weights] = {}
     for path, cells in layers.items():
-        layer = _layer(live, path)
-        given = list(layer.get_weights())  # cell by cell
-        name = cells[0].name
-        if not given:
+        layer, name = _layer(live, path), cells[0].layer.label
+        arrays = list(layer.get_weights())  # cell by cell
+        if not arrays:
             raise ArgumentError(
                 f"source: expected a model with weights, got none in layer {name!r}: call the"
                 " model once, or start it with keras.Input"
             )
-        arrays = iter(given)
         for store in cells:
-            weights = found[store.name, store.place] = {}
-            for kind, array in zip(store.kinds, arrays, strict=False):
-                where = "/".join(part for part in (store.name, store.place, kind) if part)
-                weights[kind] = (where, _real(array))
+            count = len(store.kinds)
+            own, arrays = arrays[:count], arrays[count:]
             if store.lora is not None:  # the matrix with its update, which is in two more arrays
-                merged = package.ops.convert_to_numpy(getattr(layer, store.kinds[0]))
-                weights[store.kinds[0]] = (weights[store.kinds[0]][0], _real(merged))
-                next(arrays, None), next(arrays, None)
-        left = list(arrays)
-        if left and not (store.kinds[0] == "mean" and len(left) == 1):  # a count
+                own[0] = package.ops.convert_to_numpy(getattr(layer, store.kinds[0]))
+                arrays = arrays[2:]
+            place = "/".join(part for part in (name, store.inner) if part)
+            pairs = zip(store.kinds, own, strict=False)
+            found[store] = {kind: (f"{place}/{kind}", _real(array)) for kind, array in pairs}
+        if arrays and not (store.kinds[0] == "mean" and len(arrays) == 1):  # a count
             raise UnsupportedModelError(
                 f"layer {name!r}: expected only its cells' weights, got more weights"
             )
-
-    def find(store: Store) -> Weights:
-        return complete(store, found[store.name, store.place], store.name)
-
-    return find
+    return lambda store: complete(store, found[store], store.layer.label)
 
 
 def _layer(live: Any, path: tuple[str, ...]) -> Any:
@@ -206,9 +192,7 @@ def _layer(live: Any, path: tuple[str, ...]) -> Any:
     return layer
 
 
-def _real(array: Any) -> NDArray[Any]:
+def _real(array: Any) -> Array:
     """Return an array, bfloat16 as float32."""
-    import numpy as np
-
     real = np.asarray(array)
     return real.astype(np.float32) if real.dtype.name == "bfloat16" else real
