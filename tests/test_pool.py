@@ -235,6 +235,14 @@ def test_more_rows_than_memory_can_address_are_refused_in_one_sentence(net):
     assert len(pool) == N
 
 
+def test_more_rows_than_memory_has_room_for_are_refused_with_their_bytes(net):
+    pool = net.streams(N)
+    for call in (net.streams, pool.resize):
+        with pytest.raises(LimitError, match=r"n: expected rows that fit in memory, got .* bytes"):
+            call(2**50)
+    assert len(pool) == N
+
+
 # --- refused calls --------------------------------------------------------------------------------
 
 

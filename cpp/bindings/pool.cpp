@@ -2,6 +2,7 @@
 #include "elman/pool.hpp"
 
 #include <memory>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -491,9 +492,17 @@ void resize_rows(StreamPool<Real>& pool, Index n) {
 }
 
 void resize_pool(AnyPool& any, py::handle given) {
-    const py::object size = py::module_::import("elman._arguments").attr("size");
-    const auto n = py::cast<Index>(size("n", given, 0));
-    with_pool(any, [&](auto& pool) { resize_rows(pool, n); });
+    const py::object arguments = py::module_::import("elman._arguments");
+    const auto n = py::cast<Index>(arguments.attr("size")("n", given, 0));
+    with_pool(any, [&](auto& pool) {
+        try {
+            resize_rows(pool, n);
+        } catch (const std::bad_alloc&) {
+            const Index size = pool.network()->state_size();
+            throw LimitError(py::cast<std::string>(
+                arguments.attr("too_many")("n", n, size, any.network.attr("dtype"))));
+        }
+    });
 }
 
 template <class Real>

@@ -80,7 +80,7 @@ CORE = [
         "index",
         "cpp/src/kernels/product.hpp",
         "contract",
-        "tile.x.column(n)[first + k]",
+        "tile.x.column(n)[first_sum + k]",
         "tile.x.column(n)[k]",
     ),
     Fault(
