@@ -121,9 +121,9 @@ class StreamPool {
     Index check(const PoolRows& rows);
     void mark(const PoolRows& rows);
     [[gnu::noinline, gnu::cold]] void refuse_row(Index row) const;
-    void copy_rows(StreamPool& other, PoolRows rows, Index count, Pause& pause);
+    [[gnu::cold]] void copy_rows(StreamPool& other, PoolRows rows, Index count, Pause& pause);
     void start(const Real* given, const PoolRows& rows, Index count, Pause& pause);
-    void make_workers(Index count, Pause& pause);
+    [[gnu::cold]] void make_workers(Index count, Pause& pause);
     [[gnu::noinline, gnu::cold]] void refuse_sample(Rows<const Real> x, Index i, Index row,
                                                     Index step) noexcept;
     bool refuses(const Call& call, Index first, Index last) noexcept;
