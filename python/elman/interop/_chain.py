@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _text, _structure
+from elman import _arguments, _structure, _text
 from elman._structure import Structure
 from elman.activation import TABLE, Activation
 from elman.errors import ShapeError, UnsupportedModelError
