@@ -273,6 +273,16 @@ def test_a_layer_without_the_mask_is_found():
         elman.from_onnx(changed("keras-masking", change))
 
 
+def test_a_mask_of_integers_to_which_a_number_was_added_is_found():
+    def change(graph):
+        (table,) = (node for node in graph.node if node.op_type == "Where" and "Less" in str(node))
+        (equal,) = (node for node in graph.node if node.op_type == "Equal")
+        equal.input[0] = table.input[1]  # the integers plus the number of words
+
+    with pytest.raises(UnsupportedModelError, match="not the mask of a layer"):
+        elman.from_onnx(changed("keras-embedding-masked", change))
+
+
 def test_a_branch_is_read_with_what_it_computes():
     """A size of 1 is squeezed; here the branch for it is changed to keep the axis."""
 

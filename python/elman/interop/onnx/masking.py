@@ -98,7 +98,7 @@ class Checker:
         if not isinstance(condition, Compared) or condition.operator not in ("Some", "NotEqual"):
             raise UnsupportedModelError(_OTHER)
         x, number = condition.source, condition.number.array
-        if condition.operator == "NotEqual" and not isinstance(x, Id):
+        if condition.operator == "NotEqual" and (not isinstance(x, Id) or x.add):
             raise UnsupportedModelError(_OTHER)
         if not isinstance(x, Input | Id) or x.step is None:
             raise UnsupportedModelError("its mask is not computed from x alone")
