@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from elman._structure import B_Y, SCALING, W_HY, all_prefixes, prefixes
 from elman.errors import ArgumentError, UnsupportedModelError
 
@@ -61,8 +63,6 @@ def folded(net: Network) -> Network:
 
 def _rounded(net: Network, name: str, folded: Array) -> Array:
     """Round weights to the network's dtype; refuse overflow."""
-    import numpy as np
-
     with np.errstate(over="ignore"):
         array = folded.astype(net.dtype)
     beyond = folded[np.isfinite(folded) & ~np.isfinite(array)]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from elman.errors import (
     ArgumentError,
     DTypeError,
@@ -71,8 +73,6 @@ class Computed(NamedTuple):
 
     def array(self) -> Array:
         """Return the weight."""
-        import numpy as np
-
         if self.value is not None:
             return array_of(self.name, self.value)
         form, roles = _FORMS.get(frozenset(self.tensors), ("", {}))
@@ -102,8 +102,6 @@ class Computed(NamedTuple):
 
 def array_of(name: str, tensor: Any) -> Array:
     """Return a tensor as an array, bfloat16 as float32."""
-    import numpy as np
-
     if isinstance(tensor, Computed):
         return tensor.array()
     try:
@@ -134,7 +132,7 @@ def resolved(tensors: Mapping[str, Any], values: Mapping[str, Any] | None = None
         if match:
             weight = f"{match[1]}.{match[2]}" if match[1] else match[2]
             groups.setdefault(weight, {})[match[3]] = name
-    groups = {weight: names for weight, names in groups.items() if _is_computed(weight, names)}
+    groups = {weight: names for weight, names in groups.items() if _is_computed(names)}
     computed = {name: weight for weight, names in groups.items() for name in names.values()}
     result: dict[str, Any] = {}
     for name, tensor in tensors.items():
@@ -152,7 +150,7 @@ def resolved(tensors: Mapping[str, Any], values: Mapping[str, Any] | None = None
     return result
 
 
-def _is_computed(weight: str, names: Mapping[str, str]) -> bool:
+def _is_computed(names: Mapping[str, str]) -> bool:
     """Return whether tensors with these endings are those of one computed weight."""
     new = any(ending.startswith(".original") for ending in names)
     return new or frozenset(names) in _FORMS or "_orig" in names
@@ -160,8 +158,6 @@ def _is_computed(weight: str, names: Mapping[str, str]) -> bool:
 
 def _weight_norm(name: str, g: Array, v: Array) -> Array:
     """Return v g / |v|, with the norm over the axes that g does not have."""
-    import numpy as np
-
     if g.ndim not in (0, v.ndim):
         raise ShapeError(f"{name}: expected g with {v.ndim} axes, as v, got {g.shape}")
     axes = tuple(axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1)
@@ -172,8 +168,6 @@ def _weight_norm(name: str, g: Array, v: Array) -> Array:
 
 def _spectral_norm(name: str, weight: Array, u: Array, v: Array) -> Array:
     """Return weight / (u^T weight v), with weight transposed if the sizes say dim=1."""
-    import numpy as np
-
     H, I = weight.shape
     if H == I:  # the last step of the power iteration gave u = W v, or v = W^T u, up to their size
         fit, turned = (max(_angle(u, W @ v), _angle(v, W.T @ u)) for W in (weight, weight.T))
@@ -188,8 +182,6 @@ def _spectral_norm(name: str, weight: Array, u: Array, v: Array) -> Array:
 
 def _angle(a: Array, b: Array) -> float:
     """Return the cosine of the angle between two vectors."""
-    import numpy as np
-
     norms = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
     return abs(float(a @ b)) / norms if norms else 0.0
 

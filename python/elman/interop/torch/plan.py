@@ -360,13 +360,13 @@ def _with_activations(items: list[Item], said: Said) -> tuple[list[TorchPart], A
         parts += item
         if index in given:
             known = item[-1].activation
-            if known is not None and known != activation_of(given[index]):
+            if known is not None and known != _after(given[index]):
                 raise ArgumentError(
                     f"output_activation: expected {str(known)!r}, as in the source's"
                     f" {item[-1].name!r}, got {str(given[index])!r}"
                 )
             if known is None:
-                parts.append(TorchPart("function", "", "", activation_of(given[index])))
+                parts.append(TorchPart("function", "", "", _after(given[index])))
     return parts, last
 
 
@@ -375,7 +375,7 @@ def at_the_end(plan: Plan) -> Activation | None:
     mapped = [part.name for part in plan.head if part.kind in ("linear", "norm")]
     known = plan.head[-1].activation if plan.head else None
     given = plan.output_activation
-    given = None if given is None else activation_of(given)
+    given = None if given is None else _after(given)
     settled = _source.output_activation(given, known, mapped[-1] if mapped else None)
     return settled if known is None else None
 
@@ -406,10 +406,9 @@ def _given(items: list[Item], said: Said) -> dict[int, Any]:
     raise ArgumentError(f"output_activation: expected {expected}, got {len(several)}")
 
 
-def activation_of(value: Any) -> Activation:
+def _after(activation: Any) -> Activation:
     """Return an activation after the readout."""
-    _arguments.activation("output_activation", value)
-    return value if isinstance(value, Activation) else Activation(value)
+    return _source.activation_of("output_activation", activation)
 
 
 # --- what is left out -----------------------------------------------------------------------------
@@ -441,7 +440,7 @@ def _may_compute(model: TorchModel, said: Said, parts: list[TorchPart]) -> list[
     """Return the modules without tensors that may compute, but for the activations given."""
     given = said.output_activation
     several = given if isinstance(given, list | tuple) else [given]
-    known = [activation_of(one) for one in several if one is not None] + [Activation("identity")]
+    known = [_after(one) for one in several if one is not None] + [Activation("identity")]
     used = {part.name for part in parts}
     return [
         f"{part.name} ({part.what})"

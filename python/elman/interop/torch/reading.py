@@ -7,8 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from elman import _arguments, _files
-from elman.activation import Activation
 from elman.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from elman._typing import Array
+    from elman.activation import Activation
     from elman.interop._chain import Part
     from elman.interop._source import Taps, Trace
     from elman.interop.torch.model import TorchLayer, TorchModel, TorchPart
@@ -232,8 +234,6 @@ class _Parts:
 
     def _starts(self, layers: list[TorchLayer], plan: Plan, said: Said) -> list[Piece | None]:
         """Return the initial state of each half."""
-        import numpy as np
-
         sizes = start_sizes(self._model, layers)
         if plan.start is not None:
             name, array = plan.start, self._piece(plan.start).array
@@ -276,15 +276,14 @@ def _direction(layer: TorchLayer) -> str:
 _BIASES = ("bias_ih", "bias_hh")
 
 
-def _activations(model: TorchModel, layers: list[TorchLayer], said: Said) -> list[Activation]:
+def _activations(model: TorchModel, layers: list[TorchLayer], said: Said) -> tuple[Activation, ...]:
     """Return the activation of each half."""
     known = [
         (repr(layer.unit or "the RNN"), model.nonlinearities.get(layer.unit))
         for layer in layers
         for _ in layer.halves
     ]
-    settled = _source.activations(said.activation, known, [_direction(one) for one in layers])
-    return [one if isinstance(one, Activation) else Activation(one) for one in settled]
+    return _source.activations(said.activation, known, [_direction(one) for one in layers])
 
 
 def _rows(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from elman import _container
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop.torch.pickles import Global, Opaque, kind_of
@@ -84,8 +86,6 @@ class StoredTensor(NamedTuple):
 
     def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
         """Return the elements, bfloat16 as float32."""
-        import numpy as np
-
         kind = np.dtype(f"{self.byteorder}{self.storage.dtype}")
         array: NDArray[Any] = np.ndarray(
             self.shape,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from elman import _files
 from elman._network import require_network
 from elman._structure import B_Y, W_HY, prefixes
@@ -119,8 +121,6 @@ def module_of(torch: Any, weights: dict[str, Any], nonlinearity: str = "") -> An
 
 def state_dict(net: Network, *, prefix: str, readout: str, fold_scaling: bool) -> dict[str, Array]:
     """Return the arrays of `elman.state_dict(net, "torch")`; bias_ih is b_h, bias_hh is zero."""
-    import numpy as np
-
     tensors = _export.tensors(net, fold_scaling=fold_scaling)
     bias = any(name.endswith("b_h") for name in tensors)
     start = f"{prefix}.".lstrip(".")
