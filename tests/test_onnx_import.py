@@ -613,3 +613,13 @@ def test_a_slice_up_to_the_last_step_or_behind_it_has_every_step(beyond):
 def test_a_slice_of_as_many_steps_or_features_as_there_are_steps_is_refused(rng, axis, beyond):
     with pytest.raises(UnsupportedModelError, match=r"part of the steps|places are not constant"):
         elman.from_onnx(sliced(rng, axis, beyond))
+
+
+@pytest.mark.parametrize("place", [3, 4])
+def test_axes_and_steps_of_a_slice_that_are_variable_sizes_are_refused(rng, place):
+    proto = sliced(rng, 0, 0)
+    inputs = ["states", "zero", "one", "axis", "one"]
+    inputs[place] = "end"
+    proto.graph.node[-1].input[:] = inputs
+    with pytest.raises(UnsupportedModelError, match="expected constant integers"):
+        elman.from_onnx(proto)

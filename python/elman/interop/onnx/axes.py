@@ -116,11 +116,10 @@ def _slice(
     axes: Value | None = None,
     steps: Value | None = None,
 ) -> Value:
-    inputs = {"starts": starts, "ends": ends, "axes": axes, "steps": steps}
-    said = [_places(node, name, value) for name, value in inputs.items()]
-    first, last = said[0] or [], said[1] or []
-    chosen = list(range(len(first))) if said[2] is None else said[2]
-    strides = [1] * len(first) if said[3] is None else said[3]
+    first, last = _places(node, "starts", starts) or [], _places(node, "ends", ends) or []
+    chosen, strides = given(node, "axes", axes), given(node, "steps", steps)
+    chosen = list(range(len(first))) if chosen is None else chosen
+    strides = [1] * len(first) if strides is None else strides
     for start, end, axis, step in zip(first, last, chosen, strides, strict=True):
         axis = normal(axis, x.ndim)
         x = _take(x, axis, slice(_at(start, x, axis), _at(end, x, axis), step), context)
