@@ -721,6 +721,30 @@ def test_script_modules_are_read_by_their_original_names(torch, nn, x):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_modules_that_a_trace_leaves_without_settings_are_refused(torch, nn, x):
+    class Made(nn.Module):
+        def __init__(self, front, behind):
+            super().__init__()
+            self.front, self.rnn = front, nn.RNN(3, 4, batch_first=True)
+            self.behind, self.fc = behind, nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc(self.behind(self.rnn(self.front(x))[0][:, -1]))
+
+    words = torch.zeros(2, 5, dtype=torch.long)
+    traced = torch.jit.trace(Made(nn.Embedding(7, 3), nn.Identity()), words)
+    with pytest.raises(UnsupportedModelError, match=r"'front', an nn\.Embedding: its settings"):
+        elman.from_torch(traced, **SAID)
+    with pytest.raises(ArgumentError, match=r"in front, got an nn\.Embedding: its settings"):
+        elman.from_torch(traced, embedding="rows", **SAID)
+    traced = torch.jit.trace(Made(nn.Identity(), nn.BatchNorm1d(4)).eval(), x)
+    said = SAID | {"output_activation": ["identity", "identity"]}
+    with pytest.raises(UnsupportedModelError, match=r"'behind', an nn\.BatchNorm1d: its settings"):
+        elman.from_torch(traced, prefix="rnn", readout=["behind", "fc"], **said)
+    elman.from_torch(traced, prefix="rnn", readout="fc", **SAID)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_quantized_modules_are_refused_by_name(torch, nn):
     made = nn.Sequential(nn.RNNCell(3, 4), nn.Linear(4, 2))
     quantized = torch.ao.quantization.quantize_dynamic(made, {nn.RNNCell, nn.Linear})

@@ -139,8 +139,15 @@ def _parts(name: str, module: Any) -> Iterator[TorchPart]:
 
 
 def _part(name: str, module: Any) -> TorchPart:
-    kind = _kind(module)
     part = TorchPart("other", name, _spelled(module))
+    try:
+        return _with_settings(part, module)
+    except AttributeError:  # a traced module has no settings
+        return part._replace(refused=": its settings are not known")
+
+
+def _with_settings(part: TorchPart, module: Any) -> TorchPart:
+    kind = _kind(module)
     if _is_quantized(module):
         return part
     if kind in _RECURRENT:
@@ -159,10 +166,7 @@ def _part(name: str, module: Any) -> TorchPart:
         return part._replace(kind="nothing")
     if kind not in _FUNCTIONS:
         return part
-    try:
-        activation = _FUNCTIONS[kind](module)
-    except AttributeError:
-        activation = ": its settings are not known"
+    activation = _FUNCTIONS[kind](module)
     if isinstance(activation, str):
         return part._replace(refused=activation)
     return part._replace(kind="function", activation=activation)

@@ -182,7 +182,9 @@ def _require_every_state(
 def _in_front(parts: list[TorchPart], said: Said) -> list[TorchPart]:
     """Return the parts up to the last RNN, with the embedding as the user says."""
     if said.embedding is not None and parts[0].kind != "embedding":
-        raise ArgumentError(f"embedding: expected an nn.Embedding in front, got {parts[0].what}")
+        raise ArgumentError(
+            f"embedding: expected an nn.Embedding in front, got {parts[0].what}{parts[0].refused}"
+        )
     if said.embedding == "rows":
         return [parts[0]._replace(kind="nothing", refused=_ROWS), *parts[1:]]
     return parts
