@@ -515,3 +515,10 @@ def test_json_of_a_config_is_the_one_of_the_file(tmp_path):
     with h5py.File(path) as file:
         assert json.loads(file.attrs["model_config"])["class_name"] == "Sequential"
         assert file.attrs["keras_version"].startswith("3")
+
+
+def test_the_activation_of_both_directions_is_that_of_the_source(tmp_path):
+    path = write(tmp_path, "sum", ".keras")
+    assert elman.from_keras(path, activation="tanh") == elman.from_keras(path)
+    with pytest.raises(ArgumentError, match=r"^activation: expected 'tanh', as in"):
+        elman.from_keras(path, activation="relu")
