@@ -190,3 +190,13 @@ def test_estimators_scale_by_themselves(rng):
     sklearn = pytest.importorskip("elman.sklearn")
     X = 1000 + 250 * rng.standard_normal((20, 5))
     sklearn.ElmanRegressor(max_iter=1).fit(X, X.sum(axis=1)).partial_fit(X, X.sum(axis=1))
+
+
+@pytest.mark.parametrize("size", [1e154, 1e200, 1e300, np.finfo(float).max])
+def test_numbers_whose_squares_are_beyond_float64_are_judged_like_others(size):
+    x = np.stack([np.array([size, -size] * 3), np.arange(6) % 2], axis=1)
+    network = net(2, dtype="float64")
+    message = warned(network, x)
+    assert message.startswith("x: feature 0 has mean 0 and standard deviation ")
+    better = eval(message[message.index("net.replace") :], {"net": network})
+    np.testing.assert_allclose(better.input_std, x.std(axis=0, dtype=np.longdouble), rtol=0.01)

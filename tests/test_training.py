@@ -543,6 +543,15 @@ def test_a_loss_of_validation_that_is_not_finite_is_refused(x, y):
         train(x, y, network(dtype="float64"), **options)
 
 
+@pytest.mark.filterwarnings("ignore::elman.errors.ScalingWarning")
+@pytest.mark.parametrize("T", [1, 3])
+def test_losses_that_are_finite_but_not_their_sum_are_a_divergence(T):
+    net = elman.Network(1, 4, 1, seed=0, dtype="float64", output_activation="identity")
+    x, y = np.ones((6, T, 1)), np.full((6, T, 1), 1.2e154)
+    with pytest.raises(elman.DivergenceError, match=r"^loss: expected a finite number, got inf in"):
+        elman.train(net, x, y, epochs=1, batch_size=1)
+
+
 @pytest.mark.parametrize("epochs", [1, 20])
 def test_a_network_whose_last_update_overflowed_is_not_returned(x, y, tmp_path, epochs):
     options = {"optimizer": "sgd", "learning_rate": 1e300, "checkpoint": tmp_path / "c"}

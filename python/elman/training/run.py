@@ -243,4 +243,9 @@ def _mean(losses: Array, weights: Array) -> float:
     """Return the mean, summed exactly so that it is the same on every machine."""
     if not np.isfinite(losses[-1]):  # training stopped there
         return float(losses[-1])
-    return math.fsum((losses * weights).tolist()) / math.fsum(weights.tolist())
+    with np.errstate(over="ignore"):
+        weighted = (losses * weights).tolist()
+    try:
+        return math.fsum(weighted) / math.fsum(weights.tolist())
+    except OverflowError:  # of finite numbers
+        return math.inf

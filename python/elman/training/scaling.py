@@ -29,6 +29,7 @@ _MEAN_IN_STD = 4.0  # of values that vary; only if the mean is above 2
 _SMALL_MEAN = 2.0
 _CONSTANT = 1e-6  # a deviation below this share of the mean
 _NUMBERS = 2**15  # at a time, in float64: they stay in the cache
+_UNIT = 2.0**-600  # squares of float64 numbers in these units are finite
 _SHOWN = 8  # columns whose numbers the remedy gives
 
 
@@ -84,7 +85,7 @@ def _say(
     if len(mean) <= _SHOWN:
         scale = np.where(std > _CONSTANT * np.abs(mean), std, 1.0).tolist()
         means = str([_rounded(m, s) for m, s in zip(mean.tolist(), scale, strict=True)])
-        stds = str([float(f"{s:.3g}") for s in scale])
+        stds = str([_rounded(s, s) for s in scale])
     else:
         rows = f"np.vstack({argument})"
         means = f"{rows}.mean(axis=0)"
@@ -94,9 +95,12 @@ def _say(
     remedy.append(f"'{side}_mean': {means}, '{side}_std': {stds}")
 
 
-def _rounded(mean: float, std: float) -> float:
-    """Round a mean to a hundredth of the deviation."""
-    return round(mean, 2 - math.floor(math.log10(std)))
+def _rounded(number: float, std: float) -> float:
+    """Round a number to a hundredth of the deviation."""
+    try:
+        return round(number, 2 - math.floor(math.log10(std)))
+    except OverflowError:  # the next round number is beyond float64
+        return number
 
 
 def _bounded(net: Network) -> bool:
@@ -136,6 +140,16 @@ def _columns(
 
 def _moments(rows: Array, mask: Array | None) -> tuple[Array, Array]:
     """Return the mean and the standard deviation of each column, over the rows of a mask if any."""
+    mean, std = _summed(rows, mask)
+    large = ~np.isfinite(std)  # their squares are beyond float64
+    if large.any():
+        means, stds = _summed(rows[:, large] * _UNIT, mask)
+        mean[large], std[large] = means / _UNIT, stds / _UNIT
+    return mean, std
+
+
+def _summed(rows: Array, mask: Array | None) -> tuple[Array, Array]:
+    """Return the moments of columns whose squares are finite; others are inf or NaN."""
     shift = rows[0 if mask is None else mask.argmax(), :, np.newaxis].astype(np.float64)
     count, total, squares = 0, np.zeros(len(shift)), np.zeros(len(shift))
     step = max(1, _NUMBERS // len(shift))
