@@ -412,6 +412,20 @@ def test_wrong_states_are_refused_and_change_nothing(net):
         net.streams(2, bad)
 
 
+def test_a_call_for_no_rows_changes_no_row(net):
+    states = np.arange(N * 13, dtype=np.float32).reshape(N, 13)
+    for call in (
+        lambda pool: pool.reset([]),
+        lambda pool: pool.set_state(np.zeros((0, 13)), rows=[]),
+        lambda pool: pool.run(np.zeros((0, 2, 3)), rows=[]),
+        lambda pool: pool.step(np.zeros((0, 3)), rows=[]),
+    ):
+        pool = net.streams(N)
+        pool.state = states
+        call(pool)
+        assert_same_bits(pool.state, states)
+
+
 def test_copies_pickles_and_resized_pools_continue_with_the_same_bits(net, rng):
     x = inputs(rng, net, N, 3)
     pool = net.streams(N, nonfinite="hold")

@@ -31,7 +31,8 @@ void refuse_masked(py::handle object, const char* argument) {
     const py::dict modules = py::module_::import("sys").attr("modules");
     if (!modules.contains("numpy.ma")) return;
     const py::object ma = modules["numpy.ma"];
-    if (!py::isinstance(object, ma.attr("MaskedArray"))) return;
+    const py::object type = py::getattr(ma, "MaskedArray", py::none());
+    if (type.is_none() || !py::isinstance(object, type)) return;  // none: another thread imports it
     if (!object.attr("dtype").attr("names").is_none()) return;  // no numbers, which is refused next
     const auto masked = py::cast<long long>(ma.attr("count_masked")(object));
     if (masked > 0)

@@ -195,6 +195,7 @@ void StreamPool<Real>::mark(const PoolRows& rows) {
 // state. As in a step, they are first written to the columns of the next step.
 template <class Real>
 void StreamPool<Real>::start(const Real* given, const PoolRows& rows, Index count, Pause& pause) {
+    if (count == 0) return;  // the indices of no rows may be null, which are all rows to commit
     const Index size = network_->state_size();
     in_pieces(count, size * kNumberWork, pause, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i)

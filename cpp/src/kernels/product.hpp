@@ -115,6 +115,7 @@ ELMAN_INLINE void add_terms_by_four(Index terms, W w, const Real* x, Packet<Real
 }
 
 // v = product(v, W, x) for P panels of V vectors each, starting at `row`, with S sums in registers.
+// Column k of a panel is the V vectors at k * V * lanes (pack.hpp).
 template <class Real, int P, int V, int S>
 ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real* x,
                               Packet<Real> (&v)[P * V]) {
@@ -393,6 +394,7 @@ ELMAN_INLINE void multiply_close(const PackedMatrix<Real>& W, const Real* c, X x
 }
 
 // y = f(product(c, W, x)) for `count` columns at stride G. The last vector is written whole.
+// (Batches of 16 -> 32 -> 4 with AVX-512: 131 GFLOP/s instead of 109, with AVX2 77 instead of 68.)
 template <class Real, int G>
 ELMAN_APART void close_columns(const PackedMatrix<Real>& W, const Real* c, Columns<const Real> x,
                                Real* y, Index count, const Activation& f) {

@@ -69,10 +69,11 @@ struct Kernels {
     // with W_xh (H, I), W_hh (H, H) and b_h (H,), padded. x (I,) holds steps x count columns, read
     // element by element: step t of sequence n is column (t-1) count + n. h (H,) has steps + 1
     // slots of padded columns: slot 0 holds the states before the first step, slot t is h_t. Slots
-    // are contiguous: h.step is count * h.stride, or arbitrary if steps is 1. A single step with a
-    // negative h.step reads the panels of the weights from last to first: Block::step alternates,
-    // so the panels read last are still in the cache. (h is passed by reference: by value its three
-    // members go through memory in two pieces, which costs 9 ns a step.)
+    // are contiguous: h.step is count * h.stride, or arbitrary if steps is 1. A single step of one
+    // sequence with a negative h.step reads the panels of the weights from last to first:
+    // Block::step alternates, so the panels read last are still in the cache. (h is passed by
+    // reference: by value its three members go through memory in two pieces, which costs 9 ns a
+    // step.)
     void (*unfold)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* b_h,
                    Columns<const Real> x, const Slots<Real>& h, Index count, Index steps,
                    const Activation& f) = nullptr;
