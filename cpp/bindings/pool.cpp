@@ -480,6 +480,18 @@ std::unique_ptr<AnyPool> copy_pool(AnyPool& any, py::handle rows) {
     });
 }
 
+// Calls action(), which takes memory for the states of n rows; the error has their bytes.
+template <class Action>
+auto with_room(const py::object& network, Index n, Action action) {
+    try {
+        return action();
+    } catch (const std::bad_alloc&) {
+        const py::object too_many = py::module_::import("elman._arguments").attr("too_many");
+        throw LimitError(py::cast<std::string>(
+            too_many("n", n, network.attr("state_size"), network.attr("dtype"))));
+    }
+}
+
 // Rows are swapped while the lock is held: others may look at their number.
 template <class Real>
 void resize_rows(StreamPool<Real>& pool, Index n) {
@@ -492,17 +504,9 @@ void resize_rows(StreamPool<Real>& pool, Index n) {
 }
 
 void resize_pool(AnyPool& any, py::handle given) {
-    const py::object arguments = py::module_::import("elman._arguments");
-    const auto n = py::cast<Index>(arguments.attr("size")("n", given, 0));
-    with_pool(any, [&](auto& pool) {
-        try {
-            resize_rows(pool, n);
-        } catch (const std::bad_alloc&) {
-            const Index size = pool.network()->state_size();
-            throw LimitError(py::cast<std::string>(
-                arguments.attr("too_many")("n", n, size, any.network.attr("dtype"))));
-        }
-    });
+    const py::object size = py::module_::import("elman._arguments").attr("size");
+    const auto n = py::cast<Index>(size("n", given, 0));
+    with_room(any.network, n, [&] { with_pool(any, [&](auto& pool) { resize_rows(pool, n); }); });
 }
 
 template <class Real>
@@ -545,9 +549,11 @@ Created by `Network.streams()`. For one thread at a time, as a stream.)");
         [](const AnyNetwork& any, const py::object& network, Index n, py::handle nonfinite,
            py::handle state) {
             const Nonfinite policy = nonfinite_from_name(nonfinite);
-            return std::visit(
-                [&](const auto& core) { return make_pool(core, network, n, policy, state); },
-                any.network);
+            return with_room(network, n, [&] {
+                return std::visit(
+                    [&](const auto& core) { return make_pool(core, network, n, policy, state); },
+                    any.network);
+            });
         },
         py::arg("core"), py::arg("network"), py::arg("n"), py::arg("nonfinite"),
         py::arg("state") = py::none(),

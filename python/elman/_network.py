@@ -477,11 +477,7 @@ class Network(Parameters):
         >>> bool((np.stack(steps, axis=1) == net(x)).all())
         True
         """
-        count = _arguments.size("n", n, 0)
-        try:
-            pool = _core.streams(self._core, self, count, nonfinite)
-        except MemoryError:
-            raise LimitError(_arguments.too_many("n", count, self.state_size, self.dtype)) from None
+        pool = _core.streams(self._core, self, _arguments.size("n", n, 0), nonfinite)
         if state is not None:
             pool.state = state
         return pool

@@ -158,6 +158,7 @@ static void softmax(Function f, Columns<Real> y, Index rows, Index count) {
         map<Real>([total](Packet<Real> v) ELMAN_INLINED { return div(v, total); }, {z, 0}, rows, 1);
     }
 }
+
 // e = y (e - sum(e y)) over `rows` elements; padding is unchanged.
 template <class Real>
 static void softmax_backward(Columns<const Real> y, Columns<Real> e, Index rows, Index count) {
