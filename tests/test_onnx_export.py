@@ -227,3 +227,21 @@ def test_the_weights_in_the_file_are_those_of_the_specification(rng):
     inputs = {name: tensors[f"layers.0.{name}"] for name in "WRB"} | {"X": by_time(x)}
     Y = reference.rnn({"activations": ["Relu"]}, inputs)["Y"]
     np.testing.assert_allclose(net(x), by_time(Y[:, 0]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("model.safetensors", r"net\.save\(path\)"),
+        ("model.pt", r"torch\.save with elman\.to_torch\(net\)"),
+        ("model.KERAS", r"a Keras model .*elman\.to_keras\(net\)"),
+        ("model.json", r"\*\.onnx"),
+    ],
+)
+def test_a_name_of_another_format_is_refused(tmp_path, rng, name, remedy):
+    net = make(rng)
+    with pytest.raises(elman.ArgumentError, match=rf"^path: expected ONNX's .*: use {remedy}$"):
+        elman.to_onnx(net, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    elman.to_onnx(net, tmp_path / "model.ONNX")
+    elman.to_onnx(net, tmp_path / "model")

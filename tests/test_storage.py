@@ -376,6 +376,11 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(path, other, file):
         ("model.joblib", r"got \*\.joblib.*joblib\.dump\(net, path\)"),
         ("model.npy", r"got \*\.npy.*np\.savez\(path, \*\*net\.tensors\(\)\)"),
         ("model.ckpt", r"got \*\.ckpt.*torch\.save.*elman\.to_torch\(net\)"),
+        ("model.pt2", r"got \*\.pt2.*torch\.save.*elman\.to_torch\(net\)"),
+        ("model.th", r"got \*\.th.*torch\.save.*elman\.to_torch\(net\)"),
+        ("model.json", r"got \*\.json: use \*\.safetensors$"),
+        ("model.csv", r"got \*\.csv: use \*\.safetensors$"),
+        ("model.tflite", r"got \*\.tflite: use \*\.safetensors$"),
     ],
 )
 def test_a_name_of_another_format_is_refused(tmp_path, name, remedy):

@@ -39,6 +39,8 @@ _WRITERS = {  # of other formats, by suffix
     ".pt": "torch.save with elman.to_torch(net)",
     ".pth": "torch.save with elman.to_torch(net)",
     ".ckpt": "torch.save with elman.to_torch(net)",
+    ".pt2": "torch.save with elman.to_torch(net)",
+    ".th": "torch.save with elman.to_torch(net)",
     ".keras": "a Keras model with the weights elman.to_keras(net)",
     ".h5": "a Keras model with the weights elman.to_keras(net)",
     ".hdf5": "a Keras model with the weights elman.to_keras(net)",
@@ -48,6 +50,10 @@ _WRITERS = {  # of other formats, by suffix
     ".pickle": "pickle.dump(net, file)",
     ".joblib": "joblib.dump(net, path)",
 }
+_OTHERS = (  # that a network cannot be written in, or that hold data
+    *(".csv", ".gz", ".json", ".mat", ".parquet", ".pb", ".tar", ".tflite", ".tsv", ".txt"),
+    *(".toml", ".xml", ".yaml", ".yml", ".zip"),
+)
 
 _OUTPUT_ACTIVATIONS = tuple(TABLE)
 _ACTIVATIONS = tuple(name for name, kind in TABLE.items() if kind.in_layers)
@@ -109,12 +115,13 @@ def dumps(net: Parameters, example: Example | None = None) -> bytes:
     return _container.write(tensors, _fields(net, kept))
 
 
-def require_suffix(path: Path) -> None:
-    """Raise if the suffix belongs to another format."""
+def require_suffix(path: Path, own: str = ".safetensors", whose: str = "elman's") -> None:
+    """Raise if the suffix belongs to another format than the one that is written."""
     suffix = os.path.splitext(_files.name_of(path))[1].lower()
-    if suffix in _WRITERS:
+    writers = _WRITERS | {".safetensors": "net.save(path)"} | dict.fromkeys(_OTHERS, f"*{own}")
+    if suffix != own and suffix in writers:
         raise ArgumentError(
-            f"path: expected elman's format, *.safetensors, got *{suffix}: use {_WRITERS[suffix]}"
+            f"path: expected {whose} format, *{own}, got *{suffix}: use {writers[suffix]}"
         )
 
 

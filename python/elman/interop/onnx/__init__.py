@@ -132,7 +132,8 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto |
     Raises
     ------
     ArgumentError
-        If the two directions of a layer have different `clip` values.
+        If the two directions of a layer have different `clip` values, or the suffix of the path
+        belongs to another format.
     OSError
         If the file cannot be written.
     ImportError
@@ -145,11 +146,13 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None) -> Proto |
     >>> [output.name for output in elman.to_onnx(net).graph.output]
     ['y', 'next_state']
     """
-    from elman import _files
+    from elman import _files, _format
     from elman._network import require_network
     from elman.interop.onnx.writing import write
 
     require_network(net)
+    if path is not None:
+        _format.require_suffix(path, ".onnx", "ONNX's")
     model = write(net)
     if path is None:
         return model
