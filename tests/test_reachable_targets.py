@@ -160,6 +160,16 @@ def test_unreachable_targets_are_an_error_before_any_work(x, tmp_path):
     assert trainer.updates == 0
 
 
+def test_a_network_without_a_readout_is_told_to_have_one(x):
+    net = elman.Network(I, 3, None, seed=0)
+    with pytest.raises(elman.ArgumentError, match=r"range of activation 'tanh'") as caught:
+        train(x, np.full((B, T, 3), 2.0), net)
+    said = str(caught.value)
+    assert 'use a readout, output_size=3 and output_activation="identity", or scale the' in said
+    readout = elman.Network(I, 3, output_size=3, output_activation="identity", seed=0)
+    train(x, np.full((B, T, 3), 2.0), readout)
+
+
 def test_gradients_of_any_targets_are_still_computed(x):
     loss, _ = elman.loss_and_gradients(network("sigmoid"), x, np.full((B, T, O), 2.0))
     assert loss > 1

@@ -50,6 +50,11 @@ class Data(NamedTuple):
 
 def loss_name(loss: object) -> str:
     """Check and return the name of a loss."""
+    if callable(loss):
+        raise ArgumentTypeError(
+            f"loss: expected a name, got {_arguments.kind(loss)}: elman.backward(net, x, dL_dy)"
+            " takes the gradients of any loss"
+        )
     name = _arguments.name("loss", loss)
     if name not in LOSSES:
         raise ArgumentError(
@@ -89,6 +94,8 @@ def examples(
         )
     except (ShapeError, DTypeError) as error:
         raise mistakes.explained(error, net, data.x, data.y, name, outputs) from None
+    except ArgumentError as error:
+        raise ArgumentError(mistakes.for_layers(str(error), net)) from None
 
 
 def collect(

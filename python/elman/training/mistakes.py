@@ -31,6 +31,14 @@ def explained(
     return type(error)(said + remedy) if remedy and remedy not in said else error
 
 
+def for_layers(said: str, net: Network) -> str:
+    """Return a message that fits a network without a readout, which has no `output_activation`."""
+    if net.readout is not None:
+        return said
+    readout = f'a readout, output_size={net.output_size} and output_activation="identity"'
+    return said.replace('output_activation="identity"', readout)
+
+
 def _of_targets(steps: tuple[int, ...], y: Array, O: int, loss: str, outputs: str) -> str:
     rows, others = (steps, steps[:-1]) if outputs == "all" else (steps[:-1], steps)
     other = "last" if outputs == "all" else "all"
