@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman import _core as core
 
 pytestmark = pytest.mark.any_isa
 
@@ -55,6 +56,8 @@ def train(**options):
         (train, "verbose", "progress=True"),
         (train, "max_iter", "epochs="),
         (train, "epohcs", "epochs="),
+        (train, "dropout", "weight_decay="),
+        (train, "momentum", "optimizer="),
     ],
 )
 def test_an_unknown_keyword_names_the_right_one(call, word, remedy):
@@ -124,6 +127,104 @@ def test_a_choice_of_another_spelling_is_named(options, meant):
 
 
 @pytest.mark.parametrize(
+    ("options", "meant"),
+    [
+        ({"init": "Glorot"}, "glorot"),
+        ({"init": "xavier_uniform"}, "glorot"),
+        ({"direction": "Bidirectional"}, "bidirectional"),
+        ({"direction": ["backward"]}, "reverse"),
+        ({"masked": "Zero"}, "zero"),
+    ],
+)
+def test_an_option_of_another_spelling_is_named(options, meant):
+    (argument,) = options
+    with pytest.raises(elman.ArgumentError, match=rf"^{argument}.*: expected .*'{meant}'$"):
+        network(**options)
+    network(**{argument: meant})
+
+
+def test_an_unknown_option_is_named_as_the_core_would():
+    structure = ("float32", 2, [3], 1, ["forward"], [("tanh", None, None, None)])
+    rest = (("tanh", None, None, None), True, 0, {})
+    with pytest.raises(elman.ArgumentError) as caught:
+        core.Network.random(*structure, *rest, "zzz", {})
+    with pytest.raises(elman.ArgumentError, match=f"^{re.escape(str(caught.value))}$"):
+        network(init="zzz")
+
+
+NET = elman.Network(2, 3, 1, seed=0)
+X = np.zeros((5, 4, 2), np.float32)
+STATE = np.zeros((5, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("words", "value", "remedy"),
+    [
+        ("h0 h_0 hidden hidden_state hx initial_state", STATE, "state="),
+        ("seq_len sequence_lengths", [4] * 5, "lengths="),
+        ("num_threads workers", 2, "threads="),
+        ("return_state", True, "the result's .state"),
+        ("return_sequences", True, 'outputs="all" or outputs="last"'),
+        ("batch_size", 32, "no batch_size: "),
+        ("training", False, "no training: "),
+    ],
+)
+def test_an_unknown_keyword_of_a_run_names_the_right_one(words, value, remedy):
+    for word in words.split():
+        with pytest.raises(elman.ArgumentTypeError, match=rf"^{word}: .* use {re.escape(remedy)}"):
+            NET.run(X, **{word: value})
+        if remedy.endswith("="):
+            NET.run(X, **{remedy[:-1]: value})
+
+
+def test_a_state_in_the_place_of_another_argument():
+    with pytest.raises(elman.ArgumentError, match=r"^outputs: .*: net\.run\(x, state=...\) takes"):
+        NET(X, STATE)
+    with pytest.raises(elman.ArgumentTypeError, match=r"^net\.run: .*, as in state=\.\.\., got 2"):
+        NET.run(X, STATE)
+
+
+def test_outputs_of_another_spelling():
+    for call in (NET, NET.run):
+        with pytest.raises(elman.ArgumentError, match=r"^outputs: .*'Last': use 'last'$"):
+            call(X, outputs="Last")
+    with pytest.raises(elman.ArgumentError, match=r"^masked: .*'Zero': use 'zero'$"):
+        NET.run(X, masked="Zero")
+
+
+@pytest.mark.parametrize("word", ["input_mean", "input_std", "output_mean", "output_std"])
+def test_replace_takes_scaling_as_tensors(word):
+    with pytest.raises(elman.ArgumentTypeError) as caught:
+        NET.replace(**{word: [1.0]})
+    assert str(caught.value).endswith(f': use tensors={{"{word}": ...}}')
+    assert NET.replace(tensors={word: np.ones(2 if word.startswith("i") else 1)})
+
+
+def test_other_ways_to_make_a_network():
+    tensors = NET.tensors()
+    with pytest.raises(elman.ArgumentTypeError, match=r"^like: .*use net\.replace\(tensors=...\)$"):
+        elman.Network.from_tensors(tensors, like=NET)
+    with pytest.raises(elman.ArgumentTypeError, match=r"^nonlinearity: .*use activation=$"):
+        elman.Network.from_weights([], None, nonlinearity="relu")
+    with pytest.raises(elman.ArgumentTypeError, match=r"^activation: .*from_tensors\(net\.tensors"):
+        NET.replace(activation="relu")
+    with pytest.raises(elman.ArgumentTypeError, match=r"^net\.replace: expected all arguments by"):
+        NET.replace(tensors)
+
+
+def test_tensors_of_a_bidirectional_layer_name_the_direction():
+    both = network(direction="bidirectional")
+    with pytest.raises(elman.ArgumentError, match=r'reverse.*: use direction="bidirectional"$'):
+        elman.Network.from_tensors(both.tensors())
+    assert elman.Network.from_tensors(both.tensors(), direction="bidirectional") == both
+
+
+def test_a_loss_of_the_users_own_names_backward():
+    with pytest.raises(elman.ArgumentTypeError, match=r"^loss: .*got function: elman\.backward\("):
+        train(loss=lambda y, target: 0)
+
+
+@pytest.mark.parametrize(
     ("name", "way"),
     [
         ("backward", "elman.loss_and_gradients"),
@@ -168,6 +269,8 @@ def test_a_method_of_other_libraries_names_the_right_way(name, way):
         ("ElmanRegressor", "elman.sklearn.ElmanRegressor"),
         ("save", "net.save(path)"),
         ("fit", "elman.train(net, x, y)"),
+        ("load_model", "elman.load(path)"),
+        ("peers", "bench/run.py in a checkout"),
     ],
 )
 def test_a_name_of_other_libraries_in_the_package_names_the_right_one(name, way):

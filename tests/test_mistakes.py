@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 
 import numpy as np
@@ -164,6 +165,27 @@ def test_several_sequences_in_another_form_than_a_list_of_arrays(form, remedy):
         assert str(caught.value).endswith(f": for several sequences use {remedy}")
         both = network(eval(remedy, {"x": x, "np": np}))
         assert [y.tobytes() for y in both] == [network(part).tobytes() for part in parts]
+
+
+@pytest.mark.parametrize(
+    "container", [collections.deque, lambda parts: dict(enumerate(parts)).values()]
+)
+def test_sequences_in_another_container(container):
+    parts, network = [X[0], X[1, :5]], net()
+    for call in (network, network.run):
+        x = container(parts)
+        with pytest.raises((elman.ShapeError, elman.DTypeError), match=r"^x: expected ") as caught:
+            call(x)
+        assert str(caught.value).endswith(": for several sequences use list(x)")
+        assert len(network(list(x))) == 2
+
+
+@pytest.mark.parametrize("given", [net().run(X[0]), net().stream()])
+def test_a_run_or_a_stream_in_place_of_its_state(given):
+    for call in (lambda: net().run(X[0], state=given), lambda: net().split_state(given)):
+        with pytest.raises(elman.ElmanError, match=r"^state: expected .*; use its \.state$"):
+            call()
+    net().run(X[0], state=given.state)
 
 
 def test_other_forms_of_inputs():

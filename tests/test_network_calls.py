@@ -322,9 +322,11 @@ def test_generate_refuses(loop, change, error, message):
 
 
 def test_generate_refuses_more_steps_than_memory_can_address(loop):
-    for steps, feedback in ((2**62, None), (2**63 - 1, None), (2**62, lambda y: y)):
-        with pytest.raises(LimitError):
-            loop.generate([[0.5, 0.5]], steps=steps, feedback=feedback)
+    start = np.full((3, 1, 2), 0.5)
+    for steps in (2**62, 2**63 - 1, 2**50):
+        for feedback in (None, lambda y: y):
+            with pytest.raises(LimitError, match=f"^steps: .* = {3 * steps * 2 * 4:,} bytes$"):
+                loop.generate(start, steps=steps, feedback=feedback)
 
 
 def test_generate_without_feedback_needs_outputs_of_the_size_of_the_inputs(net):

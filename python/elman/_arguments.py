@@ -10,7 +10,7 @@ import os
 from operator import index
 from typing import TYPE_CHECKING
 
-from elman import _structure
+from elman import _foreign, _structure
 from elman._text import show
 from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitError, ShapeError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from elman._core import Network as Core
     from elman.activation import Activation
 
     Array = NDArray[Any]
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     ReadoutWeights: TypeAlias = tuple[ArrayLike, ArrayLike | None]
 
 UNUSABLE = (ShapeError, DTypeError)  # the errors of an array
+_INITIALIZERS = ("uniform", "glorot", "identity", "echo_state")
 _MOST_LAYERS = 100_000  # a longer list of sizes takes time and memory, and is a mistake
 
 
@@ -58,6 +60,14 @@ def too_many(argument: str, rows: int, size: int, dtype: np.dtype[Any]) -> str:
     """Return the message for rows of this size that do not fit in memory, with their bytes."""
     total = rows * size * dtype.itemsize
     return f"{argument}: expected rows that fit in memory, got {rows:,} of {size} = {total:,} bytes"
+
+
+def too_long(start: ArrayLike, steps: int, net: Core) -> str:
+    """Return the message for generated outputs that do not fit in memory, with their bytes."""
+    import numpy as np
+
+    sequences = math.prod(np.shape(start)[:-2])
+    return too_many("steps", sequences * steps, net.output_size, np.dtype(net.dtype))
 
 
 def processors() -> int:
@@ -110,6 +120,7 @@ def require_one_of(argument: str, value: object, names: tuple[str | None, ...]) 
     if not (value is None or isinstance(value, str)) or value not in names:
         raise ArgumentError(
             f"{argument}: expected {' or '.join(map(repr, names))}, got {show(value)}"
+            f"{_foreign.value(value, names)}"
         )
 
 
@@ -128,12 +139,12 @@ def listed(argument: str, values: Iterable[Any], expected: str) -> list[Any]:
 
 def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int | None) -> list[int]:
     """Return the sizes of the layers."""
-    if hasattr(hidden_size, "__index__"):
+    if hasattr(hidden_size, "__index__") and getattr(hidden_size, "ndim", 0) == 0:
         count = 1 if num_layers is None else size("num_layers", num_layers)
         if count > _MOST_LAYERS:
             raise LimitError(f"num_layers: expected at most {_MOST_LAYERS:,}, got {show(count)}")
         return [size("hidden_size", hidden_size)] * count
-    sizes = listed("hidden_size", hidden_size, "an integer or a sequence of them")
+    sizes = listed("hidden_size", hidden_size, "an integer or a sequence of them")  # type: ignore[arg-type]
     if not sizes:
         raise ArgumentError("hidden_size: expected at least one layer, got none")
     if num_layers is not None and size("num_layers", num_layers) != len(sizes):
@@ -157,9 +168,29 @@ def activation(argument: str, value: str | Activation) -> CoreActivation:
 def directions(direction: str | Sequence[str], num_layers: int) -> list[str]:
     """Return the direction of each layer."""
     if isinstance(direction, str):
-        return [name("direction", direction)] * num_layers
+        return [_direction(0, direction)] * num_layers
     several = _for_layers("direction", direction, "a name or a sequence of them", num_layers)
-    return [name("direction", value) for value in several]
+    return [_direction(layer, value) for layer, value in enumerate(several)]
+
+
+def _direction(layer: int, value: object) -> str:
+    known = _structure.DIRECTIONS
+    if (given := name("direction", value)) not in known:
+        raise ArgumentError(
+            f"direction of layer {layer}: expected {', '.join(known[:-1])} or {known[-1]}, got"
+            f" {show(given)}{_foreign.value(given, known)}"
+        )
+    return given
+
+
+def initializer(value: str) -> str:
+    """Return the name of an initializer."""
+    if (given := name("init", value)) not in _INITIALIZERS:
+        raise ArgumentError(
+            f"init: expected {', '.join(_INITIALIZERS[:-1])} or {_INITIALIZERS[-1]}, got"
+            f" {show(given)}{_foreign.value(given, _INITIALIZERS)}"
+        )
+    return given
 
 
 def masked(value: object) -> str:
@@ -317,6 +348,8 @@ def require_known(tensors: dict[str, Array], directions: Sequence[str]) -> None:
         given = min(unknown)
         close = get_close_matches(given, known, n=1)
         remedy = f": use {close[0]!r}" if close else ""
+        if given in _structure.all_tensors(["bidirectional"] * len(directions)):
+            remedy = ': use direction="bidirectional"'
         raise ArgumentError(
             f"tensors: expected names of this network's tensors, got {show(given)}{remedy}"
         )
@@ -346,6 +379,14 @@ def array(argument: str, values: ArrayLike) -> Array:
     return np.asarray(given)
 
 
+def states(values: ArrayLike) -> Array:
+    """Return states as an array of their own dtype."""
+    try:
+        return reals("state", values)
+    except UNUSABLE as error:
+        raise explained(error, None, 0, state=values) from None
+
+
 def network_remedy(net: object) -> str:
     """Return the way from something to its network, for the end of a sentence; "" if unknown."""
     if isinstance(net, str | os.PathLike):
@@ -357,11 +398,27 @@ def network_remedy(net: object) -> str:
 
 
 def explained(
-    error: ShapeError | DTypeError, x: object, input_size: int
-) -> ShapeError | DTypeError:
-    """Return an error of x with a remedy, if one is known."""
+    error: Exception, x: object, input_size: int, outputs: object = None, state: object = None
+) -> Exception:
+    """Return an error of a call with a remedy, if one is known."""
     said = str(error)
-    return type(error)(said + (inputs_remedy(x, input_size) if said.startswith("x: ") else ""))
+    if type(error) is ValueError and "inhomogeneous" in said:  # NumPy's, of other than lists
+        error = ShapeError("x: expected a regular array of numbers, got rows of different lengths")
+        said = str(error)
+    remedy = ""
+    if said.startswith("outputs: "):
+        remedy = _outputs_remedy(outputs)
+    elif said.startswith("x: ") and isinstance(error, UNUSABLE):
+        remedy = inputs_remedy(x, input_size)
+    elif said.startswith("state: "):
+        remedy = "; use its .state" if hasattr(state, "state") else ""  # a Run or a Stream
+    return type(error)(said + remedy) if remedy else error
+
+
+def _outputs_remedy(outputs: object) -> str:
+    if hasattr(outputs, "shape"):
+        return ": net.run(x, state=...) takes a state"
+    return _foreign.value(outputs, ("all", "last"))
 
 
 def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
@@ -371,7 +428,7 @@ def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
     if isinstance(x, list | tuple) and x and all(getattr(part, "ndim", 0) == 1 for part in x):
         parts = "[part[:, None] for part in x]" if input_size == 1 else "arrays of two axes"
         return f": a list of sequences has arrays (T, I), use {parts}"
-    if hasattr(x, "__next__") or (_is_of_objects(x) and _are_sequences(x)):
+    if hasattr(x, "__next__") or (_is_container(x) and _are_sequences(x)):
         return ": for several sequences use list(x)"
     try:
         shape = np.asarray(x).shape
@@ -389,9 +446,11 @@ def inputs_remedy(x: Any, input_size: int) -> str:  # noqa: ANN401
     return ""
 
 
-def _is_of_objects(x: object) -> bool:
-    """Return whether this is a NumPy array of objects."""
-    return getattr(getattr(x, "dtype", None), "kind", None) == "O"
+def _is_container(x: object) -> bool:
+    """Return whether this holds parts, other than in a list: a deque, or an array of objects."""
+    if isinstance(x, list | tuple):
+        return False
+    return not hasattr(x, "dtype") or getattr(x.dtype, "kind", None) == "O"
 
 
 def _are_sequences(parts: Iterable[Any]) -> bool:

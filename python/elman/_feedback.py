@@ -36,8 +36,8 @@ def generate(
     y, state = _last(core, x, state, "start")
     try:
         result = np.empty((*y.shape[:-1], steps, net.output_size), net.dtype)
-    except ValueError:
-        raise LimitError(f"steps: expected a number that memory can address, got {steps}") from None
+    except (MemoryError, ValueError):
+        raise LimitError(_arguments.too_long(start, steps, core)) from None
     next_shape = (*y.shape[:-1], net.input_size)
     for t in range(steps):
         result[..., t, :] = y

@@ -57,6 +57,7 @@ _NETWORK = {
 _TRAINING = {
     "X": "x",
     "alpha": "weight_decay=",
+    "betas": "optimizer=elman.Adam(...)",
     "bptt": "bptt_steps=",
     "callbacks": "callback=",
     "class_weight": "sample_weight= or step_weight=",
@@ -65,6 +66,8 @@ _TRAINING = {
     "clipnorm": "clip_norm=",
     "clipvalue": "clip_value=",
     "criterion": "loss=",
+    "device": "no device: elman computes on the CPU",
+    "dropout": "weight_decay=: elman has no dropout",
     "early_stopping": "validation= and patience=",
     "epoch": "epochs=",
     "global_clipnorm": "clip_norm=",
@@ -75,11 +78,14 @@ _TRAINING = {
     "lr": "learning_rate=",
     "lr_scheduler": "schedule=",
     "mask": "lengths=, or step_weight= for arbitrary steps",
+    "max_epochs": "epochs=",
     "max_grad_norm": "clip_norm=",
     "max_iter": "epochs=",
     "metrics": "callback=, which can compute them",
     "model": "net",
+    "momentum": "optimizer=elman.SGD(0.1, momentum=0.9)",
     "n_epochs": "epochs=",
+    "n_iter_no_change": "patience=",
     "n_jobs": "threads=",
     "num_epochs": "epochs=",
     "num_threads": "threads=",
@@ -97,20 +103,65 @@ _TRAINING = {
     "workers": "threads=",
 }
 
+_STATES = ("h0", "h_0", "hidden", "hidden_state", "hx", "initial_state")
+_LENGTHS = ("seq_len", "seq_lengths", "sequence_length", "sequence_lengths")
+_RUN = {
+    **dict.fromkeys(_STATES, "state="),
+    **dict.fromkeys(_LENGTHS, "lengths="),
+    "batch_size": "no batch_size: a call takes all sequences at once",
+    "num_threads": "threads=",
+    "return_sequences": 'outputs="all" or outputs="last"',
+    "return_state": "the result's .state, which is always there",
+    "training": "no training: training and inference are the same",
+    "workers": "threads=",
+}
+_FROM_TENSORS = {
+    "activations": "activation=",
+    "bidirectional": 'direction="bidirectional"',
+    "like": "net.replace(tensors=...)",
+    "nonlinearity": "activation=",
+    "out_activation": "output_activation=",
+}
+_REPLACE = {
+    **{
+        word: f'tensors={{"{word}": ...}}'
+        for word in ("initial_state", "input_mean", "input_std", "output_mean", "output_std")
+    },
+    **{
+        word: f"elman.Network.from_tensors(net.tensors(), {word}=...)"
+        for word in ("activation", "direction", "output_activation")
+    },
+    "weights": "tensors=",
+}
+
 _VALUES = {
+    "backward": "reverse",
+    "backwards": "reverse",
     "binary_crossentropy": "bce",
+    "both": "bidirectional",
     "categorical_crossentropy": "cross_entropy",
     "crossentropy": "cross_entropy",
     "cosine_annealing": "cosine",
+    "glorot_uniform": "glorot",
     "l2": "mse",
     "log_loss": "cross_entropy",
     "mean_squared_error": "mse",
     "nll": "cross_entropy",
     "sparse_categorical_crossentropy": "cross_entropy",
     "squared_error": "mse",
+    "xavier": "glorot",
+    "xavier_uniform": "glorot",
 }
 
-_WORDS = {"Network": _NETWORK, "Trainer": _TRAINING, "train": _TRAINING}
+_WORDS = {
+    "Network": _NETWORK,
+    "Network.from_tensors": _FROM_TENSORS,
+    "Network.from_weights": _FROM_TENSORS,
+    "Trainer": _TRAINING,
+    "net.replace": _REPLACE,
+    "net.run": _RUN,
+    "train": _TRAINING,
+}
 
 _ATTRIBUTES = {
     "W_hh": "net.layers[0].W_hh",
@@ -181,13 +232,21 @@ _MODULE = {
     "Sequential": "elman.Network, with hidden_size=[64, 32] for two layers",
     "SimpleRNN": "elman.Network",
     "fit": "elman.train(net, x, y)",
+    "keras": "elman.from_keras and elman.to_keras",
+    "layers": "elman.Network",
+    "load_model": "elman.load(path)",
+    "losses": "loss= of elman.train, a name",
     "manual_seed": "seed= of elman.Network and elman.train",
     "nn": "elman.Network",
     "onnx": "elman.from_onnx and elman.to_onnx",
     "optim": "elman.Adam and the other optimizers",
+    "optimizers": "elman.Adam and the other optimizers",
+    "peers": "bench/run.py in a checkout",
     "predict": "net(x)",
     "read_csv": "elman.read_table(path)",
     "save": "net.save(path)",
+    "save_model": "net.save(path)",
+    "torch": "elman.from_torch and elman.to_torch",
 }
 
 
@@ -199,20 +258,22 @@ def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         required = code.co_argcount - len(function.__defaults__ or ())
 
+        def misuse(count: int, given: Container[str]) -> str | None:
+            if count > code.co_argcount:
+                return _too_many(name, count, known, code.co_argcount)
+            for word in known[count:required]:
+                if word not in given:
+                    return _missing(name, word, known[:required])
+            return None
+
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            if len(args) > code.co_argcount:
-                given = [word for word in known[: code.co_argcount] if word != "self"]
-                raise ArgumentTypeError(
-                    f"{name}: expected {', '.join(given)} and all else by name, as in"
-                    f" {known[code.co_argcount]}=..., got"
-                    f" {len(args) - code.co_argcount + len(given)} positional arguments"
-                )
-            require_known(name, kwargs, known)
-            for word in known[len(args) : required]:
-                if word not in kwargs:
-                    raise ArgumentTypeError(_missing(name, word, known[:required]))
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except TypeError:  # Python's, before the first line of the function; or another
+                if (said := _unknown_of(name, kwargs, known) or misuse(len(args), kwargs)) is None:
+                    raise
+            raise ArgumentTypeError(said)
 
         return call
 
@@ -221,13 +282,31 @@ def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def require_known(name: str, given: Iterable[str], known: tuple[str, ...]) -> None:
     """Raise for the first keyword that is not an argument of the function, with a remedy."""
-    for keyword in given:
-        if keyword not in known:
-            raise ArgumentTypeError(_unknown(name, keyword, known))
+    if said := _unknown_of(name, given, known):
+        raise ArgumentTypeError(said)
+
+
+def _unknown_of(name: str, given: Iterable[str], known: tuple[str, ...]) -> str | None:
+    unknown = (keyword for keyword in given if keyword not in known)
+    return next((_unknown(name, keyword, known) for keyword in unknown), None)
+
+
+def _words(known: Iterable[str]) -> list[str]:
+    """Return the names of arguments without that of the object or the class."""
+    return [word for word in known if word not in ("self", "cls")]
+
+
+def _too_many(name: str, count: int, known: tuple[str, ...], most: int) -> str:
+    given = _words(known[:most])
+    expected = f"{', '.join(given)} and all else" if given else "all arguments"
+    return (
+        f"{name}: expected {expected} by name, as in {known[most]}=..., got"
+        f" {count - most + len(given)} positional arguments"
+    )
 
 
 def _missing(name: str, word: str, required: tuple[str, ...]) -> str:
-    expected = ", ".join(known for known in required if known != "self")
+    expected = ", ".join(_words(required))
     none = ": None for a network without a readout" if word == "output_size" else ""
     return f"{name}: expected {expected}, got no {word}{none}"
 
@@ -237,16 +316,16 @@ def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:
     if remedy is None:
         from difflib import get_close_matches
 
-        close = get_close_matches(
-            keyword, [word for word in known if word != "self"], n=1, cutoff=0.75
-        )
+        close = get_close_matches(keyword, _words(known), n=1, cutoff=0.75)
         remedy = f"{close[0]}=" if close else None
     said = f"{keyword}: expected an argument of {name}, got an unknown one"
     return said if remedy is None else f"{said}: use {remedy}"
 
 
-def value(given: str, known: Container[str]) -> str:
+def value(given: object, known: Container[str | None]) -> str:
     """Return the remedy for an unknown value: the known one that is meant, or ""."""
+    if not isinstance(given, str):
+        return ""
     small = given.lower()
     meant = _VALUES.get(small, small)
     return f": use {meant!r}" if meant in known else ""
@@ -257,6 +336,15 @@ def attribute(name: str) -> str:
     said = f"'Network' object has no attribute {name!r}"
     remedy = _ATTRIBUTES.get(name)
     return said if remedy is None else f"{said}: use {remedy}"
+
+
+def reader(source: object, own: str) -> str:
+    """Return the other framework's reader of an object, for the end of a sentence; or ""."""
+    for base in type(source).__mro__:  # of a user's class too
+        framework = base.__module__.partition(".")[0].removeprefix("tf_")
+        if framework in ("keras", "onnx", "torch"):
+            return "" if framework == own else f": use elman.from_{framework}"
+    return ""
 
 
 def of_module(name: str) -> str:

@@ -171,7 +171,7 @@ class Network(Parameters):
         )
         try:
             core = _core.Network.random(*arguments)
-        except MemoryError:
+        except (MemoryError, LimitError):
             raise LimitError(_structure.too_large(*arguments[:5])) from None
         self._adopt(core, _arguments.metadata(metadata), table, _arguments.masked(masked))
         _arguments.require_finite(self._tensors)
@@ -224,8 +224,8 @@ class Network(Parameters):
         """
         try:
             y = self._core.call(x, outputs, out)
-        except _arguments.UNUSABLE as error:
-            raise _arguments.explained(error, x, self.input_size) from None
+        except (TypeError, ValueError) as error:
+            raise _arguments.explained(error, x, self.input_size, outputs) from None
         if y is not NotImplemented:
             return y
         values, outputs = _frame.read(self, "x", x, outputs)
@@ -258,6 +258,7 @@ class Network(Parameters):
         threads: int = 1,
         out: Array | None = None,
     ) -> Run: ...
+    @_foreign.keywords("net.run")
     def run(
         self,
         x: ArrayLike | Sequences,
@@ -337,12 +338,12 @@ class Network(Parameters):
         """
         count = _arguments.size("threads", threads)
         hidden = _arguments.flag("return_hidden", return_hidden)
-        kind = self._masked if masked is None else masked
+        kind = self._masked if masked is None else _arguments.masked(masked)
         rest = (hidden, count, out, "x", mask, kind, offsets)
         try:
             run = self._core.run(x, state, lengths, outputs, *rest)
-        except _arguments.UNUSABLE as error:
-            raise _arguments.explained(error, x, self.input_size) from None
+        except (TypeError, ValueError) as error:
+            raise _arguments.explained(error, x, self.input_size, outputs, state) from None
         if run is not NotImplemented:
             return Run(*run)
         values, outputs = _frame.read(self, "x", x, outputs)
@@ -394,7 +395,10 @@ class Network(Parameters):
         _ragged.require_one_array("start", start, "generate from each one")
         start = _frame.read_one(self, "start", start)
         if feedback is None:
-            return self._core.generate(start, count, state)
+            try:
+                return self._core.generate(start, count, state)
+            except (MemoryError, LimitError):
+                raise LimitError(_arguments.too_long(start, count, self._core)) from None
         from elman import _feedback
 
         if not callable(feedback):
@@ -635,7 +639,7 @@ class Network(Parameters):
 def _start(init: Initialization) -> tuple[str, dict[str, float]]:
     """Return the name and the settings of an initializer."""
     if isinstance(init, str):
-        return _arguments.name("init", init), {}
+        return _arguments.initializer(init), {}
     from elman import initialization
 
     return initialization.named(init)

@@ -182,6 +182,7 @@ class Parameters:
     _table: Table | None
 
     @classmethod
+    @_foreign.keywords("Network.from_weights")
     def from_weights(
         cls,
         layers: Iterable[HalvesOrLayer],
@@ -261,6 +262,7 @@ output_mean, output_std, masked, metadata, table
         )
 
     @classmethod
+    @_foreign.keywords("Network.from_tensors")
     def from_tensors(
         cls,
         tensors: Mapping[str, ArrayLike | None],
@@ -332,6 +334,7 @@ output_mean, output_std, masked, metadata, table
             _arguments.require_finite(net._tensors, " (allow_nonfinite=True accepts it)")
         return net
 
+    @_foreign.keywords("net.replace")
     def replace(
         self,
         *,
@@ -599,7 +602,7 @@ output_mean, output_std, masked, metadata, table
         >>> [h.shape for h in net.split_state(net.run(np.ones((10, 3))).state)]
         [(8,), (5,)]
         """
-        array = _arguments.reals("state", state)
+        array = _arguments.states(state)
         if array.ndim == 0 or array.shape[-1] != self.state_size:
             raise ShapeError(f"state: expected (..., {self.state_size}), got {array.shape}")
         return list(_structure.split(array, [len(half.W_hh) for half in _halves(self)]))

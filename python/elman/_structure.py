@@ -88,6 +88,11 @@ def biases(directions: Sequence[str], *, readout: bool) -> list[str]:
     return [f"{prefix}b_h" for prefix in all_prefixes(directions)] + [B_Y] * readout
 
 
+def all_tensors(directions: Sequence[str]) -> list[str]:
+    """Return the names of all tensors, required and optional, with a readout."""
+    return required(directions, readout=True) + optional(directions, readout=True)
+
+
 def defining(directions: Sequence[str]) -> list[str]:
     """Return the names of the matrices whose shapes determine the sizes of a network."""
     first = [prefixes(layer, direction)[0] for layer, direction in enumerate(directions)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, _files, _text
+from elman import _arguments, _files, _foreign, _text
 from elman._parameters import structure_of
 from elman._structure import prefixes
 from elman.activation import Activation
@@ -46,8 +46,8 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
         model, find = open_live(source, said)
         return _imported(model, find, said, source)
     if not isinstance(source, str | bytes | os.PathLike):
-        kind = _arguments.kind(source)
-        raise ArgumentTypeError(f"source: expected a Keras model or the path of a file, got {kind}")
+        got = _arguments.kind(source) + _foreign.reader(source, "keras")
+        raise ArgumentTypeError(f"source: expected a Keras model or the path of a file, got {got}")
     path = os.fsdecode(source)
     with _files.naming(path):
         try:

@@ -8,7 +8,7 @@ import reprlib
 import stat
 from typing import TYPE_CHECKING, Any
 
-from elman import _files
+from elman import _files, _foreign
 from elman._files import naming
 from elman.errors import ArgumentTypeError, DTypeError, ModelFormatError, UnsupportedModelError
 from elman.interop._archive import read_file
@@ -37,8 +37,8 @@ def load(source: object, *, external_data: bool) -> Proto:
         with naming(path):
             model = _parse(read_file(path))
     else:
-        kind = type(source).__name__
-        raise ArgumentTypeError(f"source: expected a path, bytes or a ModelProto, got {kind}")
+        got = type(source).__name__ + _foreign.reader(source, "onnx")
+        raise ArgumentTypeError(f"source: expected a path, bytes or a ModelProto, got {got}")
     _require_text(model)
     external = _External(folder, allowed=external_data)
     for tensor in _tensors(model.graph):

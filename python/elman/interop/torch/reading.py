@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, _files
+from elman import _arguments, _files, _foreign
 from elman.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -121,7 +121,7 @@ def _collect(source: Any, said: Said) -> TorchModel:
     several, end = ("", " with cell=") if by_hand else (" several such as (rnn, linear),", "")
     raise ArgumentTypeError(
         f"source: expected a torch module,{several} a state_dict or a path{end}, got"
-        f" {_arguments.kind(source)}"
+        f" {_arguments.kind(source)}{_foreign.reader(source, 'torch')}"
     )
 
 
