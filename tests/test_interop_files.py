@@ -232,3 +232,51 @@ def test_bfloat16_is_widened(tmp_path):
 def test_a_hostile_safetensors_file_is_refused(data, error, message, tmp_path):
     with pytest.raises(error, match=rf"^{tmp_path}/model.safetensors: .*{message}"):
         read_tensors(data, tmp_path)
+
+
+# --- the reader of another framework --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("read", "suffix", "reader"),
+    [
+        (elman.from_keras, ".pt", "elman.from_torch"),
+        (elman.from_keras, ".onnx", "elman.from_onnx"),
+        (elman.from_keras, ".safetensors", "elman.load or elman.from_torch"),
+        (elman.from_torch, ".keras", "elman.from_keras"),
+        (elman.from_torch, ".h5", "elman.from_keras"),
+        (elman.from_torch, ".onnx", "elman.from_onnx"),
+        (elman.from_onnx, ".PTH", "elman.from_torch"),
+        (elman.from_onnx, ".hdf5", "elman.from_keras"),
+        (elman.from_onnx, ".safetensors", "elman.load or elman.from_torch"),
+    ],
+)
+def test_a_file_of_another_framework_names_its_reader(tmp_path, read, suffix, reader):
+    if read is elman.from_onnx:
+        pytest.importorskip("onnx")
+    path = tmp_path / f"model{suffix}"
+    for data in (b"no model", ONE, b"\x89HDF\r\n\x1a\n" + bytes(99)):
+        path.write_bytes(data)
+        if read is elman.from_torch and data is ONE:
+            continue  # PyTorch's, whatever its name
+        with pytest.raises(UnsupportedModelError, match=rf": {reader} reads it$") as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: expected a model that elman.{read.__name__}")
+
+
+@pytest.mark.parametrize(
+    ("read", "module", "reader"),
+    [
+        (elman.from_keras, "torch.nn", "elman.from_torch"),
+        (elman.from_torch, "keras.src", "elman.from_keras"),
+        (elman.from_torch, "onnx.onnx_ml_pb2", "elman.from_onnx"),
+        (elman.from_onnx, "tf_keras.src", "elman.from_keras"),
+    ],
+)
+def test_an_object_of_another_framework_names_its_reader(read, module, reader):
+    if read is elman.from_onnx:
+        pytest.importorskip("onnx")
+    base = type("Base", (), {"__module__": module})
+    for kind in (base, type("Mine", (base,), {})):  # a user's class too
+        with pytest.raises(elman.ArgumentTypeError, match=rf"^source: .*: use {reader}$"):
+            read(kind())

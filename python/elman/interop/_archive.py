@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
-from elman import _files
+from elman import _files, _loading
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -26,6 +27,26 @@ def read_file(path: str) -> bytes:
         if size > MAX_FILE_BYTES:
             raise LimitError(f"expected at most {MAX_FILE_BYTES} bytes, got {size}")
         return _files.read_whole(file, size)
+
+
+@contextlib.contextmanager
+def opening(path: str, framework: str) -> Iterator[None]:
+    """Put the file's name before errors, and name the reader that its suffix belongs to."""
+    suffix = os.path.splitext(path)[1].lower()
+    other = _loading.FRAMEWORKS.get(suffix, framework)
+    readers = f"elman.from_{other}"
+    if suffix == ".safetensors" and framework != "torch":
+        other, readers = "torch", "elman.load or elman.from_torch"
+    with _files.naming(path):
+        try:
+            yield
+        except (UnsupportedModelError, ModelFormatError):
+            if other == framework:
+                raise
+            raise UnsupportedModelError(
+                f"expected a model that elman.from_{framework} reads, got *{suffix}: {readers}"
+                " reads it"
+            ) from None
 
 
 class Archive:

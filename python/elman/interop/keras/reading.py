@@ -23,7 +23,7 @@ from elman.errors import (
     UnsupportedModelError,
 )
 from elman.interop import _chain, _source
-from elman.interop._archive import read_file
+from elman.interop._archive import opening, read_file
 from elman.interop._chain import Affine, Function, Half, Recurrent, Scale, Standardize
 from elman.interop._source import Imported, Piece, Row, Said, Source
 from elman.interop.keras.file import open_live, open_model
@@ -49,7 +49,7 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
         got = _arguments.kind(source) + _foreign.reader(source, "keras")
         raise ArgumentTypeError(f"source: expected a Keras model or the path of a file, got {got}")
     path = os.fsdecode(source)
-    with _files.naming(path):
+    with opening(path, "keras"):
         try:
             model, find = open_model(read_file(path), said)
             return _imported(model, find, said, path)

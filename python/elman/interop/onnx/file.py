@@ -9,9 +9,8 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from elman import _files, _foreign
-from elman._files import naming
 from elman.errors import ArgumentTypeError, DTypeError, ModelFormatError, UnsupportedModelError
-from elman.interop._archive import read_file
+from elman.interop._archive import opening, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +33,7 @@ def load(source: object, *, external_data: bool) -> Proto:
     elif isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
         folder = os.path.dirname(os.path.abspath(path))
-        with naming(path):
+        with opening(path, "onnx"):
             model = _parse(read_file(path))
     else:
         got = type(source).__name__ + _foreign.reader(source, "onnx")

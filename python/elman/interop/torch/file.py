@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from elman import _container, _files
+from elman import _container
 from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 from elman.interop import _archive
 from elman.interop.torch.pickles import MAX_PICKLE_BYTES, Global, Machine, Opaque, kind_of
@@ -47,7 +47,7 @@ _TENSORS = _container.Kind(dtypes=None)
 
 def read_tensors(path: str) -> dict[str, Any]:
     """Return what a PyTorch or safetensors file holds, as `read_pt` does."""
-    with _files.naming(path):
+    with _archive.opening(path, "torch"):
         data = _archive.read_file(path)
         pickled = data.startswith(_PICKLES) and data[2:9] != _LENGTH
         if data.startswith(_ZIP) or pickled or is_pytorch(data[:512]):
