@@ -292,3 +292,56 @@ def test_a_missing_argument_is_named():
 def test_an_unknown_attribute_is_a_plain_error():
     with pytest.raises(AttributeError, match=r"'colour'$"):
         elman.Network(2, 3, 1).colour  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("make", "word", "remedy"),
+    [
+        (elman.Adam, "lr", "learning_rate="),
+        (elman.Adam, "betas", "beta1= and beta2="),
+        (elman.AdamW, "beta_1", "beta1="),
+        (elman.RMSprop, "eps", "epsilon="),
+        (elman.RMSprop, "rho", "alpha="),
+        (elman.Adagrad, "wd", "weight_decay="),
+        (elman.SGD, "nesterv", "nesterov="),
+    ],
+)
+def test_an_unknown_setting_of_an_optimizer_names_the_right_one(make, word, remedy):
+    with pytest.raises(elman.ArgumentTypeError, match=rf"^{word}: .* {make.__name__}, .*{remedy}$"):
+        make(**{word: 0.5})
+    known = inspect.signature(make).parameters
+    assert {word[:-1] for word in remedy.split(" and ")} <= known.keys()
+
+
+def test_other_settings_of_an_optimizer_are_given_by_name():
+    with pytest.raises(elman.ArgumentTypeError, match=r"^SGD: .*as in weight_decay=\.\.\., got 2"):
+        elman.SGD(0.1, 0.9)
+    with pytest.raises(elman.ArgumentTypeError, match=r"^optimizer: .*use elman\.Adam\(\)$"):
+        train(optimizer=elman.Adam)
+
+
+@pytest.mark.parametrize("word", [*TRAINING.split(), "epochs", "batch_size", "schedule"])
+def test_a_remedy_for_a_trainer_is_an_argument_of_it_or_of_train(word):
+    with pytest.raises(elman.ArgumentTypeError, match=rf"^{word}: .*use ") as caught:
+        elman.Trainer(NET, **{word: 1})
+    remedy = str(caught.value).rpartition(": use ")[2]
+    own, train = (set(inspect.signature(f).parameters) for f in (elman.Trainer, elman.train))
+    named = set(re.findall(r"(?:^|or |and )(\w+)=", remedy))
+    assert named <= (train if remedy.endswith(" of elman.train") else own), remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("step", "trainer.update(x, y)"),
+        ("fit", "trainer.update(x, y)"),
+        ("predict", "net(x), with net = trainer.network"),
+        ("save", "trainer.network.save"),
+        ("zero_grad", "no call: gradients are returned, not accumulated"),
+    ],
+)
+def test_a_method_that_a_trainer_does_not_have_names_the_right_way(name, way):
+    with pytest.raises(AttributeError, match=rf"^'Trainer' .*'{name}': use {re.escape(way)}"):
+        getattr(elman.Trainer(NET), name)
+    with pytest.raises(AttributeError, match=r"'colour'$"):
+        elman.Trainer(NET).colour  # noqa: B018

@@ -153,11 +153,33 @@ _VALUES = {
     "xavier_uniform": "glorot",
 }
 
+_OPTIMIZER = {
+    "beta_1": "beta1=",
+    "beta_2": "beta2=",
+    "betas": "beta1= and beta2=",
+    "clip_norm": "clip_norm= of elman.train",
+    "clipnorm": "clip_norm= of elman.train",
+    "eps": "epsilon=",
+    "l2": "weight_decay=",
+    "lr": "learning_rate=",
+    "rho": "alpha=",
+    "schedule": "schedule= of elman.train",
+    "wd": "weight_decay=",
+}
+
 _WORDS = {
+    **dict.fromkeys(("Adagrad", "Adam", "AdamW", "RMSprop", "SGD"), _OPTIMIZER),
     "Network": _NETWORK,
     "Network.from_tensors": _FROM_TENSORS,
     "Network.from_weights": _FROM_TENSORS,
-    "Trainer": _TRAINING,
+    "Trainer": {
+        **_TRAINING,
+        **{
+            word: f"{word}= of elman.train"
+            for word in ("batch_size", "bptt_steps", "callback", "checkpoint", "epochs")
+        },
+        **{word: f"{word}= of elman.train" for word in ("progress", "schedule", "validation")},
+    },
     "net.replace": _REPLACE,
     "net.run": _RUN,
     "train": _TRAINING,
@@ -313,6 +335,10 @@ def _missing(name: str, word: str, required: tuple[str, ...]) -> str:
 
 def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:
     remedy = _WORDS[name].get(keyword)
+    if name == "Trainer" and remedy:
+        word, end, _ = remedy.partition("=")
+        if end and word.isidentifier() and word not in known and "elman" not in remedy:
+            remedy = f"{word}= of elman.train"
     if remedy is None:
         from difflib import get_close_matches
 
@@ -345,6 +371,15 @@ def reader(source: object, own: str) -> str:
         if framework in ("keras", "onnx", "torch"):
             return "" if framework == own else f": use elman.from_{framework}"
     return ""
+
+
+def of_trainer(name: str) -> str:
+    """Return the message for an attribute that a trainer does not have."""
+    said = f"'Trainer' object has no attribute {name!r}"
+    if name in ("fit", "partial_fit", "step", "train", "train_on_batch"):
+        return f"{said}: use trainer.update(x, y)"
+    remedy = attribute(name).partition(": use ")[2]
+    return f"{said}: use {remedy}, with net = trainer.network" if remedy else said
 
 
 def of_module(name: str) -> str:

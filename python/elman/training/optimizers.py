@@ -171,6 +171,9 @@ class Adagrad(Optimizer):
     weight_decay: float = 0.0
 
 
+for _kind in (SGD, Adam, AdamW, RMSprop, Adagrad):
+    _kind.__init__ = _foreign.keywords(_kind.__name__)(_kind.__init__)  # type: ignore[method-assign]
+
 OPTIMIZERS = {kind.name: kind() for kind in (SGD, Adam, AdamW, RMSprop, Adagrad)}
 
 
@@ -186,9 +189,11 @@ def choose(
             )
         optimizer = OPTIMIZERS[optimizer]
     if not isinstance(optimizer, Optimizer):
+        got = _arguments.kind(optimizer)
+        if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+            got = f"the class: use elman.{optimizer.__name__}()"
         raise ArgumentTypeError(
-            f"optimizer: expected a name or an optimizer such as elman.SGD(0.1),"
-            f" got {_arguments.kind(optimizer)}"
+            f"optimizer: expected a name or an optimizer such as elman.SGD(0.1), got {got}"
         )
     if learning_rate is not None:
         optimizer = replace(optimizer, learning_rate=learning_rate)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments, _core, _foreign, _frame
-from elman._network import network_of, require_network
+from elman._network import Network, network_of, require_network
 from elman._parameters import core_of
 from elman.errors import ArgumentError, ArgumentTypeError, DivergenceError
 from elman.training import data, optimizers, scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import NoReturn
 
     from numpy.typing import ArrayLike, NDArray
 
-    from elman._network import Network
     from elman.training.optimizers import Optimizer
 
     Array = NDArray[Any]
@@ -150,6 +150,12 @@ class Trainer:
             "learning_rate": chosen.learning_rate,
             **rules,
         }
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if hasattr(Network, name) and not name.startswith("_"):
+            said = f"'Trainer' object has no attribute {name!r}: use trainer.network.{name}"
+            raise AttributeError(said)
+        raise AttributeError(_foreign.of_trainer(name))
 
     def __repr__(self) -> str:
         return f"Trainer({self._net!r}, {self.updates} updates)"
