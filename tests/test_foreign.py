@@ -345,3 +345,29 @@ def test_a_method_that_a_trainer_does_not_have_names_the_right_way(name, way):
         getattr(elman.Trainer(NET), name)
     with pytest.raises(AttributeError, match=r"'colour'$"):
         elman.Trainer(NET).colour  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", ["ElmanClassifier", "ElmanRegressor"])
+def test_an_unknown_setting_of_an_estimator_names_the_right_one(kind):
+    make = getattr(pytest.importorskip("elman.sklearn"), kind)
+    known = inspect.signature(make).parameters
+    for words, remedy in (
+        ("hidden_layer_sizes hidden_units units", "hidden_size="),
+        ("epochs n_epochs", "max_iter="),
+        ("solver", "optimizer="),
+        ("lr learning_rate_init", "learning_rate="),
+        ("alpha", "weight_decay="),
+        ("nonlinearity", "activation="),
+        ("seed", "random_state="),
+        ("threads", "n_jobs="),
+        ("num_layers", "hidden_size="),
+        ("validation_split", "early_stopping= and validation_fraction="),
+        ("warm_strat", "warm_start="),
+    ):
+        for word in words.split():
+            message = rf"^{word}: expected an argument of {kind}, .* use {remedy}"
+            with pytest.raises(elman.ArgumentTypeError, match=message):
+                make(**{word: 1})
+        assert set(re.findall(r"(\w+)=", remedy)) <= known.keys()
+    with pytest.raises(elman.ArgumentTypeError, match=rf"^{kind}: expected all arguments by name"):
+        make(64)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     R = TypeVar("R")
+    T = TypeVar("T")
 
 _NETWORK = {
     "activations": "activation=",
@@ -167,7 +168,25 @@ _OPTIMIZER = {
     "wd": "weight_decay=",
 }
 
+_ESTIMATOR = {
+    **{
+        word: remedy
+        for word, remedy in (_NETWORK | _TRAINING).items()
+        if remedy in ("activation=", "clip_norm=", "hidden_size=", "init=", "learning_rate=")
+        or remedy in ("optimizer=", "schedule=", "weight_decay=")
+    },
+    **dict.fromkeys(("epoch", "epochs", "max_epochs", "n_epochs", "num_epochs"), "max_iter="),
+    **dict.fromkeys(("n_layers", "num_layers"), "hidden_size=, as in (64, 64) for two layers"),
+    **dict.fromkeys(("num_threads", "threads", "workers"), "n_jobs="),
+    **dict.fromkeys(("validation", "validation_split"), "early_stopping= and validation_fraction="),
+    "patience": "early_stopping= and n_iter_no_change=",
+    "progress": "verbose=",
+    "return_sequences": "outputs=",
+    "seed": "random_state=",
+}
+
 _WORDS = {
+    **dict.fromkeys(("ElmanClassifier", "ElmanRegressor"), _ESTIMATOR),
     **dict.fromkeys(("Adagrad", "Adam", "AdamW", "RMSprop", "SGD"), _OPTIMIZER),
     "Network": _NETWORK,
     "Network.from_tensors": _FROM_TENSORS,
@@ -300,6 +319,12 @@ def keywords(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return call
 
     return explained
+
+
+def settings(kind: type[T]) -> type[T]:
+    """Decorate a dataclass to suggest a remedy for unknown settings."""
+    kind.__init__ = keywords(kind.__name__)(kind.__init__)  # type: ignore[method-assign]
+    return kind
 
 
 def require_known(name: str, given: Iterable[str], known: tuple[str, ...]) -> None:

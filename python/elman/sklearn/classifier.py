@@ -12,6 +12,7 @@ from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
+from elman import _foreign
 from elman._table import Table
 from elman.errors import ArgumentError, ShapeError
 from elman.sklearn import panels
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from elman.sklearn.panels import Array, Panel
 
 
+@_foreign.settings
 @dataclass(kw_only=True, eq=False, repr=False)
 class ElmanClassifier(ClassifierMixin, Elman):  # type: ignore[misc]
     """Elman network for classification of sequences, or of every step.

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
-from elman import _arguments
+from elman import _arguments, _foreign
 from elman._structure import B_Y, W_HY
 from elman._table import Table
 from elman.errors import ArgumentError, ShapeError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from elman.sklearn.panels import Array, Panel
 
 
+@_foreign.settings
 @dataclass(kw_only=True, eq=False, repr=False)
 class ElmanRegressor(RegressorMixin, Elman):  # type: ignore[misc]
     """Elman network for regression on sequences, with targets per sequence or per step.

@@ -48,6 +48,7 @@ class Optimizer:
         return {name: float(getattr(self, name)) for name in names if name != "learning_rate"}
 
 
+@_foreign.settings
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Gradient descent with momentum, formulas and defaults as in `torch.optim.SGD`.
@@ -77,6 +78,7 @@ class SGD(Optimizer):
             raise ArgumentError("momentum: expected a number above 0 with nesterov, got 0")
 
 
+@_foreign.settings
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015), formulas and defaults as in `torch.optim.Adam`.
@@ -103,6 +105,7 @@ class Adam(Optimizer):
     weight_decay: float = 0.0
 
 
+@_foreign.settings
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): `torch.optim.AdamW`.
@@ -120,6 +123,7 @@ class AdamW(Adam):
     weight_decay: float = 0.01
 
 
+@_foreign.settings
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """RMSprop (Hinton, 2012), formulas and defaults as in `torch.optim.RMSprop`.
@@ -150,6 +154,7 @@ class RMSprop(Optimizer):
     weight_decay: float = 0.0
 
 
+@_foreign.settings
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
     """Adagrad (Duchi et al., 2011), formulas and defaults as in `torch.optim.Adagrad`.
@@ -170,9 +175,6 @@ class Adagrad(Optimizer):
     epsilon: float = 1e-10
     weight_decay: float = 0.0
 
-
-for _kind in (SGD, Adam, AdamW, RMSprop, Adagrad):
-    _kind.__init__ = _foreign.keywords(_kind.__name__)(_kind.__init__)  # type: ignore[method-assign]
 
 OPTIMIZERS = {kind.name: kind() for kind in (SGD, Adam, AdamW, RMSprop, Adagrad)}
 
