@@ -268,6 +268,31 @@ def test_the_file_without_a_change_is_read(tmp_path):
     assert elman.from_keras(path).hidden_sizes == (4,)
 
 
+def named(file):
+    """Give a group a name of text, which HDF5 keeps in a heap; "GCOL" begins a heap too."""
+    file["layers/simple_rnn"].attrs["name"] = "GCOL"
+
+
+def test_the_letters_of_a_heap_in_a_name_or_in_weights_are_none():
+    weights = np.frombuffer(b"GCOLGCOL" * 8, "<f4").reshape(4, 4)
+    data = hdf5_file(lambda file: (named(file), file[f"{CELL}/1"].write_direct(weights)))
+    assert data.count(b"GCOL") > 16
+    contents = hdf5.read(data)
+    assert contents.names == {"layers/simple_rnn": "GCOL"}
+    assert contents.arrays[f"{CELL}/1"].tobytes() == weights.tobytes()
+
+
+@pytest.mark.parametrize("reserved", [b"\0\0\0", b"abc"])
+def test_a_heap_that_does_not_add_up_is_refused(reserved):
+    data = bytearray(hdf5_file(named))
+    heap = data.index(b"GCOL\1")
+    data[heap + 5 : heap + 8] = reserved  # the library does not read these
+    hdf5.read(bytes(data))
+    data[heap + 24] += 8  # the size of the first text
+    with pytest.raises(ModelFormatError, match="a string heap is inconsistent"):
+        hdf5.read(bytes(data))
+
+
 def test_a_file_cut_or_flipped_is_an_error_or_another_number(rng):
     data = hdf5_file()
     for length in [*range(0, len(data), 301), len(data) - 1]:

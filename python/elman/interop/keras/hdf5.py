@@ -56,11 +56,12 @@ def read(data: bytes) -> Contents:
 def _check_heaps(data: bytes) -> None:
     """Refuse inconsistent string heaps; the HDF5 library loops forever on some.
 
-    A heap is "GCOL", a version, its size, and objects of an index, a count and a size; index 0 is
-    the free space up to its end.
+    A heap is "GCOL", the version 1, its size, and objects of an index, a count and a size; index 0
+    is the free space up to its end. Without the version, which the library requires, these are
+    letters of a name or numbers.
     """
     start = -1
-    while (start := data.find(b"GCOL", start + 1)) >= 0:
+    while (start := data.find(b"GCOL\1", start + 1)) >= 0:
         at, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
         index = 1
         while index and at + 16 <= end <= len(data):
