@@ -371,6 +371,33 @@ def test_a_file_of_keras_2_is_read(tmp_path, rng):
     assert net.output_activation == "softmax"
 
 
+def long_names(tmp_path, rng, name):
+    """Write a file of two layers with this name and one that differs in its last letter."""
+    below, above = f"{name}a", f"{name}b"
+    kernels = {f"{below}/kernel:0": (3, 4), f"{above}/kernel:0": (4, 4)}
+    arrays = {
+        layer_name.partition("/")[0]: {
+            layer_name: rng.standard_normal(shape).astype("f4"),
+            layer_name.replace("kernel", "recurrent_kernel"): rng.standard_normal((4, 4)),
+        }
+        for layer_name, shape in kernels.items()
+    }
+    config = sequential(
+        layer("InputLayer", batch_input_shape=[None, None, 3]),
+        recurrent(name=below, use_bias=False),
+        recurrent(name=above, use_bias=False),
+    )
+    return legacy_file(tmp_path, config, arrays), arrays[above][f"{above}/kernel:0"]
+
+
+def test_the_whole_names_of_layers_count(tmp_path, rng):
+    path, kernel = long_names(tmp_path, rng, "a" * 900)
+    np.testing.assert_array_equal(elman.from_keras(path).layers[1].W_xh.T, kernel)
+    path, _ = long_names(tmp_path, rng, "a" * 1000)
+    with pytest.raises(elman.LimitError, match=r"name: expected at most 1000 characters, got 1001"):
+        elman.from_keras(path)
+
+
 def test_both_directions_of_keras_2_are_told_apart(tmp_path, rng):
     config = sequential(layer("Bidirectional", merge_mode="concat", layer=recurrent(name="rnn")))
     forward = legacy_weights(rng, "bidirectional/forward_rnn/simple_rnn_cell_1")

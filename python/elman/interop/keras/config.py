@@ -8,7 +8,7 @@ import numpy as np
 
 from elman._text import show
 from elman.activation import Activation
-from elman.errors import ModelFormatError, UnsupportedModelError
+from elman.errors import LimitError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,6 +30,7 @@ _NAMES = {
 }
 _HARD_SIGMOID_2 = Activation("hard_sigmoid", alpha=0.2, beta=0.5)  # in Keras 2
 PACKAGES = ("keras", "tensorflow", "tf_keras")  # whose classes and functions are Keras' own
+_LONGEST_NAME = 1000  # of a layer, which errors repeat
 LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax", "ThresholdedReLU")
 
 
@@ -180,5 +181,9 @@ def layer_name(layer: Json) -> str:
     name = config.get("name") if isinstance(config, dict) else None
     for given in (name, layer.get("name"), layer.get("class_name")):
         if isinstance(given, str) and given:
-            return given[:80]
+            if len(given) > _LONGEST_NAME:
+                raise LimitError(
+                    f"a layer's name: expected at most {_LONGEST_NAME} characters, got {len(given)}"
+                )
+            return given
     return "?"

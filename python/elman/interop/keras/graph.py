@@ -266,7 +266,7 @@ def _history(end: Json) -> tuple[str, int]:
         or not 0 <= end[2] < 2**16
     ):
         raise UnsupportedModelError(f"expected an output of a layer, got {show(end)}")
-    return end[0][:80], end[2]
+    return end[0], end[2]
 
 
 def _link(layer: Json) -> Link:
