@@ -219,3 +219,30 @@ def test_a_path_may_be_undecodable(tmp_path):
     except OSError:
         pytest.skip("this file system has names in Unicode only")
     assert elman.load(path) == elman.load(os.fsdecode(path)) == net
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("a\0b", "without null characters"), ("\ud800", "that the system can encode")],
+)
+def test_a_path_that_no_file_can_have(path, reason):
+    net = elman.Network(2, 3, 1, seed=0)
+    x = np.zeros((4, 2))
+    for argument, call in (
+        ("path", elman.load),
+        ("path", net.save),
+        ("path", lambda path: elman.train(net, x, x[:, :1], epochs=1, checkpoint=path)),
+        ("source", elman.from_keras),
+        ("source", elman.from_torch),
+    ):
+        with pytest.raises(
+            elman.ArgumentError, match=rf"^\w+: expected a path {reason}, got"
+        ) as got:
+            call(path)
+        assert argument == "path" or str(got.value).startswith("source: ")
+    pytest.importorskip("onnx")
+    for call in (elman.from_onnx, lambda path: elman.to_onnx(net, path)):
+        with pytest.raises(elman.ArgumentError, match=rf"^\w+: expected a path {reason}, got"):
+            call(path)
+    with pytest.raises(elman.ArgumentError, match=rf"^\w+: expected a path {reason}, got"):
+        elman.compare(net, f"{path}.onnx", x)

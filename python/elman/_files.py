@@ -37,6 +37,12 @@ def name_of(path: Path, argument: str = "path") -> str:
         raise ArgumentTypeError(f"{argument}: expected a path, got {got}") from None
     if "\0" in name:
         raise ArgumentError(f"{argument}: expected a path without null characters, got {name!r}")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"{argument}: expected a path that the system can encode, got {name!r} ({error.reason})"
+        ) from None
     return name
 
 

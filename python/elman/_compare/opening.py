@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman import _arguments
+from elman import _arguments, _files
 from elman._parameters import structure_of
 from elman.errors import ArgumentError, ArgumentTypeError, ElmanError
 from elman.interop import formats, keras, onnx, torch
@@ -38,7 +38,7 @@ def open_source(net: Network, source: Any, options: dict[str, Any]) -> Opened:
     if isinstance(source, Imported):
         return _of_imported(net, "the source", source)
     if isinstance(source, str | os.PathLike):
-        path = os.fsdecode(source)
+        path = _files.name_of(source, "source")
         return _of_imported(net, path, _read_file(net, path, options))
     if isinstance(source, bytes) or name == "ModelProto":
         formats.check_options(options, "onnx", "the ONNX model")

@@ -48,7 +48,7 @@ def read(source: object, said: Said = Said()) -> Imported:  # noqa: B008 - immut
     if not isinstance(source, str | bytes | os.PathLike):
         got = _arguments.kind(source) + _foreign.reader(source, "keras")
         raise ArgumentTypeError(f"source: expected a Keras model or the path of a file, got {got}")
-    path = os.fsdecode(source)
+    path = _files.name_of(source, "source")
     with opening(path, "keras"):
         try:
             model, find = open_model(read_file(path), said)

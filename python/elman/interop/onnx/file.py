@@ -31,7 +31,7 @@ def load(source: object, *, external_data: bool) -> Proto:
     elif isinstance(source, bytes | bytearray | memoryview):
         model = _parse(bytes(source))
     elif isinstance(source, str | os.PathLike):
-        path = os.fsdecode(source)
+        path = _files.name_of(source, "source")
         folder = os.path.dirname(os.path.abspath(path))
         with opening(path, "onnx"):
             model = _parse(read_file(path))

@@ -106,7 +106,7 @@ def _collect(source: Any, said: Said) -> TorchModel:
             " state_dict, source.state_dict"
         )
     if isinstance(source, (str, bytes, os.PathLike)):
-        source = read_tensors(os.fsdecode(source))
+        source = read_tensors(_files.name_of(source, "source"))
     elif "torch" in sys.modules:
         from elman.interop.torch.modules import is_module, of_module, of_sequence
 
