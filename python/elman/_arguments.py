@@ -48,7 +48,7 @@ def integer(argument: str, value: object) -> int:
 
 def size(argument: str, value: object, least: int = 1) -> int:
     """Return an integer of at least `least` and below 2**63."""
-    number = integer(argument, value)
+    number = value if type(value) is int else integer(argument, value)
     if number < least:
         raise ArgumentError(f"{argument}: expected at least {least}, got {show(number)}")
     if number >= 2**63:
