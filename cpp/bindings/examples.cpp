@@ -7,10 +7,14 @@
 #include <optional>
 #include <utility>
 
+#include "elman/moments.hpp"
 #include "unlocked.hpp"
 
 namespace elman::python {
 namespace {
+
+template <class Real>
+using Numbers = py::array_t<Real, py::array::c_style | py::array::forcecast>;
 
 std::string number(double value) {
     return py::str(py::float_(value));
@@ -325,6 +329,29 @@ Truncation truncation_of(std::optional<Index> bptt_steps, std::optional<Index> u
 template class CheckedExamples<float>;
 template class CheckedExamples<double>;
 
+namespace {
+
+template <class Real>
+py::array moments_of(const py::array& rows, const Numbers<double>& shift) {
+    const Numbers<Real> x(rows);
+    const Index size = shift.size();
+    py::array sums = new_array<double>(Shape{2, size});
+    double* to = static_cast<double*>(sums.mutable_data());
+    std::fill_n(to, 2 * size, 0.0);
+    add_moments(x.data(), x.shape(0), size, shift.data(), to);
+    return sums;
+}
+
+// Python divides long data into blocks, so this is neither polled nor long.
+py::array moments(const py::array& rows, const Numbers<double>& shift) {
+    if (rows.ndim() != 2 || shift.ndim() != 1 || rows.shape(1) != shift.size())
+        throw ShapeError("shift: expected one number for each column of rows");
+    return NumpyTypes::get().is<float>(rows.dtype().ptr()) ? moments_of<float>(rows, shift)
+                                                           : moments_of<double>(rows, shift);
+}
+
+}  // namespace
+
 void bind_examples(py::module_& m) {
     py::class_<AnyExamples> type(m, "Examples", py::is_final(), plain_metaclass(),
                                  "Training examples, converted and checked.");
@@ -357,6 +384,8 @@ void bind_examples(py::module_& m) {
         py::arg("lengths") = py::none(), py::arg("state") = py::none(),
         py::arg("weights") = py::none(), py::arg("weights_name") = "weights",
         py::arg("reachable") = false, "Convert and check training examples.");
+    m.def("moments", &moments, py::arg("rows"), py::arg("shift"),
+          "Return the sums (2, C) of x - shift and of its squares over rows (N, C), in float64.");
 }
 
 }  // namespace elman::python

@@ -95,6 +95,7 @@ void Leaf<Real>::begin() {
         else if (task_->examples->loss != Loss::cross_entropy)
             y_[c] = task_->examples->targets.sequence(sequence(c));
     }
+    read_ = {};
     reserve();
 }
 
@@ -151,7 +152,7 @@ void Leaf<Real>::forward() {
         const Real* given = task_->states ? task_->states + order(c) * state_size : nullptr;
         for (std::size_t l = 0; l < layers_.size(); ++l)
             start_state(given, model_.initial_state(), halves()[l], carry(layers_[l]).column(c));
-        if (task_->kept_states)
+        if (task_->kept_states && kept_step(c) == 0)
             start_state(given, model_.initial_state(), 0, state_size,
                         task_->kept_states + order(c) * state_size);
     }
@@ -185,20 +186,25 @@ void Leaf<Real>::unfold(const Segment& segment) {
         model_.kernels.unfold(model_.layout.W_xh(half, model_.weights),
                               model_.layout.W_hh(half, model_.weights), model_.weights + half.b_h,
                               below, h, columns, segment.steps(), half.activation);
-        copy<Real>(h.at(segment.steps()), carry(layers_[l]), columns);
+        if (segment.last < timetable_.longest())
+            copy<Real>(h.at(segment.steps()), carry(layers_[l]), columns);
         below = h.at(1);
     }
 }
 
-// The input of the first layer: contiguous columns, step by step. (Kept for the backward pass up to
-// 128 KiB, instead of copied again: an update of 32 units takes 0.98 times as long, and more
-// memory.)
+// The input of the first layer: contiguous columns, step by step. The backward pass begins with the
+// segment that the forward pass read last. (All kept, up to 128 KiB: an update of 32 units takes
+// 0.98 times as long, and more memory.)
 template <class Real>
 Columns<const Real> Leaf<Real>::inputs(const Segment& segment) {
-    return read_inputs(model_.input_scaling, x_ + segment.lo, task_->window.first + segment.first,
-                       segment.columns(), segment.steps(),
-                       Columns<Real>{inputs_.data(), input_stride_},
-                       model_.architecture.input_size);
+    if (!read_.same(segment)) {
+        read_ = segment;
+        read_x_ = read_inputs(model_.input_scaling, x_ + segment.lo,
+                              task_->window.first + segment.first, segment.columns(),
+                              segment.steps(), Columns<Real>{inputs_.data(), input_stride_},
+                              model_.architecture.input_size);
+    }
+    return read_x_;
 }
 
 // Stores the states of the columns whose kept step is in the segment.
@@ -206,7 +212,7 @@ template <class Real>
 void Leaf<Real>::keep_states(const Segment& segment) {
     const Index state_size = model_.architecture.state_size();
     for (Index c = segment.lo; c < segment.hi; ++c) {
-        const Index step = std::min(task_->kept_step, timetable_.length(c));
+        const Index step = kept_step(c);
         if (step <= segment.first || step > segment.last) continue;
         Real* kept = task_->kept_states + order(c) * state_size;
         for (std::size_t l = 0; l < layers_.size(); ++l)
@@ -244,6 +250,8 @@ Columns<const Real> Leaf<Real>::outputs(const Segment& segment) {
 template <class Real>
 void Leaf<Real>::step_errors(const Segment& segment, Columns<const Real> y, Columns<Real> errors) {
     const Index columns = segment.columns(), steps = segment.steps();
+    const bool squares_alone = this->squares_alone();
+    const double share = 1 / task_->normalizer;
     for (Index c = segment.lo; c < segment.hi; ++c) {
         const Index first = c - segment.lo;  // of its columns in y and errors
         const auto n = [=](Index t) { return first + t * columns; };
@@ -253,11 +261,11 @@ void Leaf<Real>::step_errors(const Segment& segment, Columns<const Real> y, Colu
             continue;
         }
         double* losses = &loss_of(all_outputs() ? segment.row + c : c);
-        if (squares_alone()) {
+        if (squares_alone) {
             squared_errors<Real>({y.column(first), y.stride * columns}, target(c, segment.first),
                                  y_[c], {errors.column(first), errors.stride * columns},
-                                 model_.architecture.output_size(), 1 / task_->normalizer, losses,
-                                 segment.width, steps);
+                                 model_.architecture.output_size(), share, losses, segment.width,
+                                 steps);
             continue;
         }
         for (Index t = 0; t < steps; ++t)
@@ -500,6 +508,7 @@ void Leaf<Real>::give_x_gradients(const Segment& segment) {
     const Sequences<Real>& inputs = task_->inputs;
     const Index size = model_.architecture.input_size, columns = segment.columns();
     const Columns<Real> e{inputs_.data(), input_stride_};
+    read_ = {};
     model_.kernels.product(transposes_->W_xh(0), zeros(), errors(layers_[0], segment).at(0), e,
                            columns * segment.steps(), kIdentity);
     for (Index c = segment.lo; c < segment.hi; ++c)

@@ -92,6 +92,9 @@ class Leaf {
 
         Index columns() const { return hi - lo; }
         Index steps() const { return last - first; }
+        bool same(const Segment& other) const {
+            return first == other.first && last == other.last && lo == other.lo && hi == other.hi;
+        }
     };
     struct Layer {
         Index size, stride;
@@ -134,11 +137,15 @@ class Leaf {
     bool all_outputs() const { return task_->inputs.outputs == Outputs::all; }
     // Squared errors without weights or scaling: the usual case, computed for many steps at once.
     bool squares_alone() const {
-        const Examples<Real>& examples = *task_->examples;
-        return examples.loss == Loss::mse && !examples.weights && !model_.output_scaling.given();
+        const Examples<Real>* examples = task_->examples;
+        return examples && examples->loss == Loss::mse && !examples->weights &&
+               !model_.output_scaling.given();
     }
     bool loss_of_logits() const { return task_->examples && task_->examples->loss != Loss::mse; }
     Index sequence(Index column) const { return task_->sequences[order(column)]; }
+    Index kept_step(Index column) const {
+        return std::min(task_->kept_step, timetable_.length(column));
+    }
     Index order(Index column) const { return order_[static_cast<std::size_t>(column)]; }
     Columns<const Real> zeros() const { return {zeros_.data(), 0}; }
     double& loss_of(Index i) { return losses_[static_cast<std::size_t>(i)]; }
@@ -171,6 +178,8 @@ class Leaf {
     Index ends_[kLeaf];           // the step after the one they start from
     std::vector<double> losses_;  // by rows of the timetable, or by columns for last outputs
     std::vector<Layer> layers_;
+    Segment read_{};              // the segment whose inputs were read last; empty: none
+    Columns<const Real> read_x_;  // and these inputs
     AlignedVector<Real> inputs_, outputs_, logits_, output_errors_, zeros_;
 };
 

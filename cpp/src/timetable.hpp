@@ -35,9 +35,10 @@ class Timetable {
     // length(column) is non-increasing. Reuses the memory of the previous plan.
     template <class Length>  // length(column)
     void plan(Index columns, Length length) {
-        lengths_.clear();
+        lengths_.resize(static_cast<std::size_t>(columns));
         stretches_.clear();
-        for (Index column = 0; column < columns; ++column) lengths_.push_back(length(column));
+        for (Index column = 0; column < columns; ++column)
+            lengths_[static_cast<std::size_t>(column)] = length(column);
         Index first = 0, row = 0;
         for (Index running = columns; running > 0;) {
             const Index last = this->length(running - 1);

@@ -140,6 +140,7 @@ struct Trainer<Real>::Minibatch {
     const Index* sequences;
     Index count;
     std::vector<Real> states;  // (count, S), before the window; empty: the initial state
+    std::vector<Real> kept{};  // (count, S), before the next one
     Place place{};             // of the window
 };
 
@@ -217,7 +218,7 @@ bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Pro
     const Place& place = batch.place;
     const bool keep = place.last ? task.carry : place.next > 0;
     const auto numbers = static_cast<std::size_t>(batch.count * architecture().state_size());
-    std::vector<Real> kept(keep ? numbers : 0);
+    batch.kept.resize(keep ? numbers : 0);
     std::vector<Real> state_gradients(
         settings_.train_initial_state && batch.states.empty() ? numbers : 0);
     const double weight =
@@ -231,8 +232,8 @@ bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Pro
         part.keep = keep;
         BatchTask<Real> window(task.examples, part);
         window.state_gradients = data_of(state_gradients);
-        window.kept_states = data_of(kept);
-        loss = task.elsewhere ? run_elsewhere(part, kept, *task.elsewhere, progress.pause)
+        window.kept_states = data_of(batch.kept);
+        loss = task.elsewhere ? run_elsewhere(part, batch.kept, *task.elsewhere, progress.pause)
                               : backpropagation_->run(window, progress.team, progress.pause);
     }
     progress.pause.worked(trained_ + batch.count);
@@ -243,8 +244,8 @@ bool Trainer<Real>::update(const TrainingTask<Real>& task, Minibatch& batch, Pro
         apply(task.elsewhere ? received_.data() : backpropagation_->gradients(), rate);
     progress.done.losses.push_back(loss);
     progress.done.weights.push_back(weight);
-    if (keep && place.last) carry(batch, kept);
-    if (keep && !place.last) batch.states = std::move(kept);
+    if (keep && place.last) carry(batch);
+    if (keep && !place.last) batch.states.swap(batch.kept);
     return std::isfinite(loss);
 }
 
@@ -317,10 +318,10 @@ void Trainer<Real>::begin_carried(const Examples<Real>& examples) {
 
 // Stores the final states of a minibatch for the next pass.
 template <class Real>
-void Trainer<Real>::carry(const Minibatch& batch, const std::vector<Real>& states) {
+void Trainer<Real>::carry(const Minibatch& batch) {
     const Index state_size = architecture().state_size();
     for (Index i = 0; i < batch.count; ++i)
-        std::copy_n(states.data() + i * state_size, state_size,
+        std::copy_n(batch.kept.data() + i * state_size, state_size,
                     carried_.data() + batch.sequences[i] * state_size);
 }
 

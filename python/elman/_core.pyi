@@ -74,6 +74,9 @@ def loss_and_gradients(
 ) -> tuple[float, dict[str, _Array]]:
     """Return (loss, gradients by tensor name); initial_state is the gradient of `state`, if given."""
 
+def moments(rows: _Array, shift: _Array) -> NDArray[np.float64]:
+    """Return the sums (2, C) of x - shift and of its squares over rows (N, C), in float64."""
+
 def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """Return 0 ... count-1 in the random order of an epoch."""
 

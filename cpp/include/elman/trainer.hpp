@@ -148,7 +148,7 @@ class Trainer {
     double run_elsewhere(const PartTask<Real>& task, std::vector<Real>& kept,
                          const Elsewhere<Real>& elsewhere, Pause& pause);
     void begin_carried(const Examples<Real>& examples);
-    void carry(const Minibatch& batch, const std::vector<Real>& states);
+    void carry(const Minibatch& batch);
     void apply(Real* gradients, double rate);
     void clip(Real* gradients);
     double norm(const Real* gradients);

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from elman import _core
 from elman.activation import range_of
 from elman.errors import ScalingWarning
 
@@ -28,7 +29,7 @@ _STD = 10.0
 _MEAN_IN_STD = 4.0  # of values that vary; only if the mean is above 2
 _SMALL_MEAN = 2.0
 _CONSTANT = 1e-6  # a deviation below this share of the mean
-_NUMBERS = 2**15  # at a time, in float64: they stay in the cache
+_NUMBERS = 2**18  # at a time: a signal waits for less than a millisecond
 _UNIT = 2.0**-600  # squares of float64 numbers in these units are finite
 _SHOWN = 8  # columns whose numbers the remedy gives
 
@@ -150,17 +151,14 @@ def _moments(rows: Array, mask: Array | None) -> tuple[Array, Array]:
 
 def _summed(rows: Array, mask: Array | None) -> tuple[Array, Array]:
     """Return the moments of columns whose squares are finite; others are inf or NaN."""
-    shift = rows[0 if mask is None else mask.argmax(), :, np.newaxis].astype(np.float64)
-    count, total, squares = 0, np.zeros(len(shift)), np.zeros(len(shift))
+    shift = rows[0 if mask is None else mask.argmax()].astype(np.float64)
+    count, sums = 0, np.zeros((2, len(shift)))
     step = max(1, _NUMBERS // len(shift))
     for begin in range(0, len(rows), step):
         block = rows[begin : begin + step]
         if mask is not None:
             block = block[mask[begin : begin + step]]
-        columns = block.T.astype(np.float64, order="C")  # NumPy sums an axis of few columns slowly
-        columns -= shift  # so that the squares keep their digits
         count += len(block)
-        total += columns.sum(axis=1)
-        squares += np.einsum("ij,ij->i", columns, columns)
-    offset = total / count
-    return shift[:, 0] + offset, np.sqrt(np.maximum(squares / count - offset**2, 0))
+        sums += _core.moments(block, shift)  # of x - shift, so that the squares keep their digits
+    offset, squares = sums / count
+    return shift + offset, np.sqrt(np.maximum(squares - offset**2, 0))
