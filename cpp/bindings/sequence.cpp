@@ -85,7 +85,8 @@ class Call : public CheckedSequences<Real> {
 bool python_reads(py::handle x) {
     if (py::isinstance<py::array>(x)) return false;
     if (PyList_Check(x.ptr()) || PyTuple_Check(x.ptr()))
-        return py::cast<bool>(py::module_::import("elman._ragged").attr("is_list_of_sequences")(x));
+        return py::cast<bool>(
+            py::module_::import("elman._arguments").attr("is_list_of_sequences")(x));
     return py::hasattr(x, "columns");
 }
 

@@ -16,7 +16,7 @@ from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitErro
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any, TypeAlias
+    from typing import Any, TypeAlias, TypeGuard
 
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -34,6 +34,24 @@ if TYPE_CHECKING:
 UNUSABLE = (ShapeError, DTypeError)  # the errors of an array
 _INITIALIZERS = ("uniform", "glorot", "identity", "echo_state")
 _MOST_LAYERS = 100_000  # a longer list of sizes takes time and memory, and is a mistake
+
+
+def is_list_of_sequences(x: object) -> TypeGuard[Sequence[ArrayLike]]:
+    """Return whether x is a list or tuple of arrays (T, I) or of data frames.
+
+    Lists of numbers are one array.
+    """
+    if not isinstance(x, list | tuple) or not x:
+        return False
+    return getattr(x[0], "ndim", None) == 2 or hasattr(x[0], "columns")
+
+
+def require_one_array(argument: str, x: object, remedy: str) -> None:
+    """Raise for a list of sequences."""
+    if is_list_of_sequences(x):
+        raise ShapeError(
+            f"{argument}: expected one array (..., T, I), got a list of sequences: {remedy}"
+        )
 
 
 def integer(argument: str, value: object) -> int:

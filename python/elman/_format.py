@@ -312,7 +312,7 @@ def _check_shapes(entries: Mapping[str, Entry], structure: Structure) -> None:
                 f"tensor {name!r}: expected the shape (rows, columns), got {show(shapes[name])}"
             )
     sizes = _structure.sizes_of(structure.directions, shapes)
-    expected = _structure.shapes_of(structure.directions, sizes)
+    expected = _structure.shapes_of(structure.directions, *sizes)
     for name in expected:
         if name in shapes and shapes[name] != expected[name]:
             raise ModelFormatError(

@@ -89,7 +89,7 @@ def padded(
         parts = values.split("x", values.values)
         if mask is not None:
             mask = values.split("mask", _arguments.unmasked("mask", mask))
-    elif _ragged.is_list_of_sequences(values):
+    elif _arguments.is_list_of_sequences(values):
         _ragged.require_none("lengths", lengths)
         parts = _ragged.sequences(values, net.input_size)
     else:

@@ -1,13 +1,14 @@
 """The network: its constructor and the calls that run it in C++.
 
-The modules of files are imported inside functions, so that a first call does not wait for them.
+The modules of files, data frames and lists of sequences are imported inside functions, so that a
+first call does not wait for them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload  # NumPy imports `typing` too
 
-from elman import _arguments, _core, _foreign, _frame, _ragged, _structure
+from elman import _arguments, _core, _foreign, _structure
 from elman._parameters import Parameters
 from elman._run import Run
 from elman.errors import ArgumentError, ArgumentTypeError, LimitError, ModelFormatError, ShapeError
@@ -228,6 +229,8 @@ class Network(Parameters):
             raise _arguments.explained(error, x, self.input_size, outputs) from None
         if y is not NotImplemented:
             return y
+        from elman import _frame, _ragged
+
         values, outputs = _frame.read(self, "x", x, outputs)
         return _ragged.call(self._core, values, outputs, out)
 
@@ -346,6 +349,8 @@ class Network(Parameters):
             raise _arguments.explained(error, x, self.input_size, outputs, state) from None
         if run is not NotImplemented:
             return Run(*run)
+        from elman import _frame, _ragged
+
         values, outputs = _frame.read(self, "x", x, outputs)
         return _ragged.run_any(self._core, values, state, lengths, outputs, *rest)
 
@@ -390,21 +395,23 @@ class Network(Parameters):
         >>> net.generate([[0.5]], steps=3).shape
         (3, 1)
         """
+        from elman import _frame
+
         count = _arguments.size("steps", steps, least=0)
         self._core.require_forward("generate", "an output is the next input")
-        _ragged.require_one_array("start", start, "generate from each one")
+        _arguments.require_one_array("start", start, "generate from each one")
         start = _frame.read_one(self, "start", start)
         if feedback is None:
             try:
                 return self._core.generate(start, count, state)
             except (MemoryError, LimitError):
                 raise LimitError(_arguments.too_long(start, count, self._core)) from None
-        from elman import _feedback
-
         if not callable(feedback):
             raise ArgumentTypeError(
                 f"feedback: expected a function, got {_arguments.kind(feedback)}"
             )
+        from elman import _feedback
+
         return _feedback.generate(self, self._core, feedback, start, count, state)
 
     def stream(self, state: ArrayLike | None = None, *, nonfinite: str = "raise") -> Stream:
@@ -522,7 +529,7 @@ class Network(Parameters):
         >>> trace.layers[0].a.shape, trace.readout.a.shape, trace.y.shape
         ((100, 8), (100, 2), (100, 2))
         """
-        from elman import trace
+        from elman import _frame, trace
 
         x, lengths, mask = _frame.padded(self, x, lengths, mask)
         given: dict[str, Any] = {"state": state, "lengths": lengths, "mask": mask, "masked": masked}
@@ -567,10 +574,10 @@ class Network(Parameters):
         >>> net.verify(np.ones((100, 3))).ok
         True
         """
-        from elman import reference
+        from elman import _frame, reference
         from elman.errors import VerificationError
 
-        _ragged.require_one_array("x", x, "verify each one")
+        _arguments.require_one_array("x", x, "verify each one")
         x, lengths, mask = _frame.padded(self, x, lengths, mask)
         given: dict[str, Any] = {"state": state, "lengths": lengths, "mask": mask, "masked": masked}
         run = self.run(x, **given, return_hidden=True)
@@ -612,7 +619,7 @@ class Network(Parameters):
 
     def _example(self, x: ArrayLike) -> Example:
         """Return the example to save: the inputs and the results of running them."""
-        from elman import _format
+        from elman import _format, _frame
 
         inputs = _arguments.reals("golden", _frame.read_one(self, "golden", x))
         if inputs.ndim < 2 or inputs.shape[-1] != self.input_size or not inputs.size:

@@ -13,7 +13,6 @@ from elman.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypeGuard
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -58,24 +57,6 @@ def grouped(numbers: Array, count: int) -> tuple[Array, Array]:
     return np.argsort(numbers, kind="stable"), offsets
 
 
-def is_list_of_sequences(x: object) -> TypeGuard[Sequence[ArrayLike]]:
-    """Return whether x is a list or tuple of arrays (T, I) or of data frames.
-
-    Lists of numbers are one array.
-    """
-    if not isinstance(x, list | tuple) or not x:
-        return False
-    return getattr(x[0], "ndim", None) == 2 or hasattr(x[0], "columns")
-
-
-def require_one_array(argument: str, x: object, remedy: str) -> None:
-    """Raise for a list of sequences."""
-    if is_list_of_sequences(x):
-        raise ShapeError(
-            f"{argument}: expected one array (..., T, I), got a list of sequences: {remedy}"
-        )
-
-
 def require_none(argument: str, value: object, x: str = "a list of sequences") -> None:
     """Raise for an argument that cannot be used with such an x."""
     if value is not None:
@@ -86,7 +67,7 @@ def call(core: Core, x: ArrayLike | Rows, outputs: str, out: Array | None) -> Ar
     """Return the outputs of an array, of rows of several sequences, or of each of a list."""
     if isinstance(x, Rows):
         return run_rows(core, x, None, None, "hold", outputs, False, 1, out)[0]
-    if is_list_of_sequences(x):
+    if _arguments.is_list_of_sequences(x):
         require_none("out", out)
         return [output for output, _, _ in run(core, x, None, None, "hold", outputs, False, 1)]
     return core.call(x, outputs, out)
@@ -115,7 +96,7 @@ def run_any(
         result = Run(*found)
         result.keys = x.keys
         return result
-    if is_list_of_sequences(x):
+    if _arguments.is_list_of_sequences(x):
         for name, value in (("lengths", lengths), ("offsets", offsets), ("out", out)):
             require_none(name, value)
         runs = run(core, x, state, mask, masked, outputs, return_hidden, threads)

@@ -6,7 +6,7 @@ the concatenation of the hidden states of its halves, from the bottom up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,14 +26,24 @@ VECTORS = ("initial_state", *SCALING)  # of a network, each optional
 W_HY, B_Y = "readout.W_hy", "readout.b_y"
 
 
-# A first call of a network was 0.2 % faster with plain classes in place of named tuples.
-class Structure(NamedTuple):
-    """A network without its weights."""
+class Structure:  # not a named tuple: the first call of a process waits for the class
+    """A network without its weights.
 
-    directions: tuple[str, ...]  # of layers
-    activations: tuple[Activation, ...]  # of halves
-    output_activation: Activation | None  # None without a readout
-    masked: str = "hold"
+    The directions of its layers, the activations of their halves and of the readout, if there is
+    one, and `masked`.
+    """
+
+    def __init__(
+        self,
+        directions: tuple[str, ...],
+        activations: tuple[Activation, ...],
+        output_activation: Activation | None,
+        masked: str = "hold",
+    ) -> None:
+        self.directions = directions
+        self.activations = activations
+        self.output_activation = output_activation
+        self.masked = masked
 
     @property
     def layer_activations(self) -> list[Activation | tuple[Activation, Activation]]:
@@ -43,14 +53,6 @@ class Structure(NamedTuple):
             (next(of_halves), next(of_halves)) if direction == "bidirectional" else next(of_halves)
             for direction in self.directions
         ]
-
-
-class Sizes(NamedTuple):
-    """The sizes of a network."""
-
-    inputs: int
-    hidden: tuple[int, ...]  # of layers; the halves of a layer have one size
-    outputs: int
 
 
 def split(state: Array, sizes: Sequence[int]) -> Iterator[Array]:
@@ -99,31 +101,38 @@ def defining(directions: Sequence[str]) -> list[str]:
     return [*(f"{prefix}W_xh" for prefix in first), W_HY]
 
 
-def sizes_of(directions: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Sizes:
-    """Return the sizes, from the shapes of the defining matrices."""
+def sizes_of(
+    directions: Sequence[str], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[int, tuple[int, ...], int]:
+    """Return the sizes of inputs, layers and outputs, from the shapes of the defining matrices.
+
+    The halves of a layer have one size.
+    """
     *layers, _ = defining(directions)
     hidden = tuple(shapes[name][0] for name in layers)
     top = hidden[-1] * len(prefixes(len(hidden) - 1, directions[-1]))
-    return Sizes(shapes["layers.0.W_xh"][1], hidden, shapes[W_HY][0] if W_HY in shapes else top)
+    return shapes["layers.0.W_xh"][1], hidden, shapes[W_HY][0] if W_HY in shapes else top
 
 
-def shapes_of(directions: Sequence[str], sizes: Sizes) -> dict[str, tuple[int, ...]]:
+def shapes_of(
+    directions: Sequence[str], inputs: int, hidden: Sequence[int], outputs: int
+) -> dict[str, tuple[int, ...]]:
     """Return the shapes of all required and optional tensors, by name."""
     shapes: dict[str, tuple[int, ...]] = {}
-    below, state = sizes.inputs, 0
-    for layer, (direction, hidden) in enumerate(zip(directions, sizes.hidden, strict=True)):
+    below, state = inputs, 0
+    for layer, (direction, size) in enumerate(zip(directions, hidden, strict=True)):
         both = prefixes(layer, direction)
         for prefix in both:
-            shapes[f"{prefix}W_xh"] = (hidden, below)
-            shapes[f"{prefix}W_hh"] = (hidden, hidden)
-            shapes[f"{prefix}b_h"] = (hidden,)
-        below = len(both) * hidden
+            shapes[f"{prefix}W_xh"] = (size, below)
+            shapes[f"{prefix}W_hh"] = (size, size)
+            shapes[f"{prefix}b_h"] = (size,)
+        below = len(both) * size
         state += below
-    shapes[W_HY] = (sizes.outputs, below)
-    shapes[B_Y] = (sizes.outputs,)
+    shapes[W_HY] = (outputs, below)
+    shapes[B_Y] = (outputs,)
     shapes["initial_state"] = (state,)
     for name in SCALING:
-        shapes[name] = (sizes.inputs if name.startswith("input") else sizes.outputs,)
+        shapes[name] = (inputs if name.startswith("input") else outputs,)
     return shapes
 
 
@@ -131,8 +140,7 @@ def too_large(
     dtype: str, inputs: int, hidden: Sequence[int], outputs: int | None, directions: Sequence[str]
 ) -> str:
     """Return the message for matrices that do not fit in memory, with their size in bytes."""
-    wide = Sizes(inputs, tuple(hidden), outputs or 0)
-    shapes = shapes_of(directions, wide)
+    shapes = shapes_of(directions, inputs, hidden, outputs or 0)
     numbers = {
         name: shapes[name][0] * shapes[name][1]
         for name in required(directions, readout=outputs is not None)

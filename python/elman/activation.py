@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from elman import _core
 from elman.errors import ArgumentError, ArgumentTypeError
@@ -15,13 +15,26 @@ __all__ = ["TABLE", "Activation", "Kind", "range_of"]
 INFINITY = float("inf")
 
 
-class Kind(NamedTuple):
-    """The properties of a named activation."""
+class Kind:  # not a named tuple: the first call of a process waits for the class
+    """The properties of a named activation.
 
-    numbers: dict[str, float | None]  # parameters with ONNX's defaults; None: required
-    range: tuple[float, float] = (-INFINITY, INFINITY)  # whatever the parameters are
-    in_layers: bool = True  # False: for outputs only
-    trainable: bool = True  # False: only if alpha >= 0
+    Its parameters with ONNX's defaults, None where one is required, and the range of its values,
+    whatever the parameters are. Not `in_layers`: for outputs only. Not `trainable`: only if alpha
+    >= 0.
+    """
+
+    def __init__(
+        self,
+        numbers: dict[str, float | None],
+        range: tuple[float, float] = (-INFINITY, INFINITY),
+        *,
+        in_layers: bool = True,
+        trainable: bool = True,
+    ) -> None:
+        self.numbers = numbers
+        self.range = range
+        self.in_layers = in_layers
+        self.trainable = trainable
 
 
 TABLE = {

@@ -92,7 +92,7 @@ def ridge_readout(
     True
     """
     _require_linear_readout(net)
-    _ragged.require_one_array("x", x, "pad them to one length and pass lengths=")
+    _arguments.require_one_array("x", x, "pad them to one length and pass lengths=")
     fit = _Fit(net, _arguments.number("alpha", alpha, zero=True))
     x, _ = _frame.read(net, "x", x)
     sequences = x if isinstance(x, _ragged.Rows) else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman import _arguments, _ragged
+from elman import _arguments
 from elman._json import for_json
 from elman.dynamics.record import Record
 from elman.dynamics.step_map import StepMap
@@ -155,7 +155,7 @@ def gradient_flow(
     True
     """
     of_step = StepMap(net, "gradient_flow")
-    _ragged.require_one_array("x", x, "analyse each one")
+    _arguments.require_one_array("x", x, "analyse each one")
     data = collect(net, x, y, outputs, None, state)
     if data.lengths is not None:
         raise ArgumentError(

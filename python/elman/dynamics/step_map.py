@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _frame, _ragged, _structure
+from elman import _arguments, _frame, _structure
 from elman._network import require_network
 from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 from elman.reference.activations import activate, slope
@@ -135,7 +135,7 @@ def sequence_of(net: Network, x: ArrayLike) -> Array:
     """Return the inputs of one sequence, (T, I) in float64."""
     if x is None:
         raise ArgumentTypeError(f"x: expected inputs (T, {net.input_size}), got None")
-    _ragged.require_one_array("x", x, "analyse each one")
+    _arguments.require_one_array("x", x, "analyse each one")
     inputs = inputs_of(net, x)
     if inputs.ndim != 2:
         remedy = _arguments.inputs_remedy(x, net.input_size)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman import _arguments, _ragged
+from elman import _arguments
 from elman._network import Network
 from elman.errors import ArgumentError, ShapeError
 from elman.forecasting.parts import Span, whole
@@ -401,7 +401,7 @@ def _sequences(x: ArrayLike, y: ArrayLike) -> tuple[list[Array], list[Array]]:
     """Check and return the inputs (T, I) and the targets (T, O) of each sequence."""
     found: list[list[Array]] = []
     for argument, values in (("x", x), ("y", y)):
-        if _ragged.is_list_of_sequences(values):
+        if _arguments.is_list_of_sequences(values):
             sequences = [_arguments.reals(argument, sequence) for sequence in values]
         else:
             array = _arguments.reals(argument, values)
