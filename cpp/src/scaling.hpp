@@ -31,21 +31,32 @@ void zero_row(Real* to, Index stride, Index size) {
     for (Index i = 0; i < size; ++i) to[i * stride] = Real(0);
 }
 
+template <class Real>
+bool is_scaled(const InputScaling<Real>& input) {
+    return input.mean || input.reciprocal_std;
+}
+
 // Whether the first layer can read rows of this stride directly.
 template <class Real>
 bool reads_as_it_is(const InputScaling<Real>& input, Index stride) {
-    return stride == 1 && !input.mean && !input.reciprocal_std;
+    return stride == 1 && !is_scaled(input);
 }
 
-// to = (x - mean) * (1 / std), the difference and the product rounded.
+// x = (x - mean) * (1 / std), the difference and the product rounded.
+template <class Real>
+void scale_input(const InputScaling<Real>& input, Real* x, Index size) {
+    if (input.mean)
+        for (Index i = 0; i < size; ++i) x[i] -= input.mean[i];
+    if (input.reciprocal_std)
+        for (Index i = 0; i < size; ++i) x[i] *= input.reciprocal_std[i];
+}
+
+// to = x, scaled.
 template <class Real>
 void read_input(const InputScaling<Real>& input, const Real* x, Index stride, Real* to,
                 Index size) {
     copy_row(x, stride, to, 1, size);
-    if (input.mean)
-        for (Index i = 0; i < size; ++i) to[i] -= input.mean[i];
-    if (input.reciprocal_std)
-        for (Index i = 0; i < size; ++i) to[i] *= input.reciprocal_std[i];
+    scale_input(input, to, size);
 }
 
 // The input of the first layer for several sequences, x being the rows of each: `columns` sequences
@@ -56,9 +67,14 @@ Columns<const Real> read_inputs(const InputScaling<Real>& input, const Rows<cons
                                 Index first, Index columns, Index steps, Columns<Real> to,
                                 Index size) {
     if (columns == 1 && reads_as_it_is(input, x->stride)) return {x->row(first), x->step_stride};
-    for (Index c = 0; c < columns; ++c)
+    for (Index c = 0; c < columns; ++c) {
+        const Rows<const Real> from = x[c].from(first);
+        const Columns<Real> column{to.column(c), columns * to.stride};
         for (Index t = 0; t < steps; ++t)
-            read_input(input, x[c].row(first + t), x[c].stride, to.column(t * columns + c), size);
+            copy_row(from.row(t), from.stride, column.column(t), 1, size);
+    }
+    if (is_scaled(input))
+        for (Index n = 0; n < columns * steps; ++n) scale_input(input, to.column(n), size);
     return to;
 }
 
