@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
 import pytest
 
 import elman
+from elman import _core
 
 t = np.arange(400)
 SINE = np.sin(t / 5)
@@ -200,3 +202,24 @@ def test_numbers_whose_squares_are_beyond_float64_are_judged_like_others(size):
     assert message.startswith("x: feature 0 has mean 0 and standard deviation ")
     better = eval(message[message.index("net.replace") :], {"net": network})
     np.testing.assert_allclose(better.input_std, x.std(axis=0, dtype=np.longdouble), rtol=0.01)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", ">f4", "float16", "int16", "bool"])
+@pytest.mark.parametrize("shape", [(1, 1), (15, 3), (16, 1), (17, 70), (400, 2), (0, 4)])
+def test_moments_are_the_sums_of_each_column(rng, dtype, shape):
+    rows = (10 * rng.standard_normal(shape)).astype(dtype)
+    for given in (rows, rows[::-2, ::-1], np.asfortranarray(rows)):
+        shift = rng.standard_normal(shape[1])
+        sums = _core.moments(given, shift)
+        for j, column in enumerate(given.T):
+            differences = [float(x) - shift[j] for x in column]
+            size = math.fsum(map(abs, differences))
+            assert abs(sums[0, j] - math.fsum(differences)) <= 1e-13 * size
+            squares = math.fsum(d * d for d in differences)
+            assert sums[1, j] == pytest.approx(squares, rel=1e-13, abs=0)
+
+
+def test_moments_of_other_columns_are_refused():
+    for shape, size in (((4, 2), 3), ((4,), 4)):
+        with pytest.raises(elman.ShapeError, match="shift: expected one number for each column"):
+            _core.moments(np.zeros(shape), np.zeros(size))
