@@ -61,7 +61,8 @@ void read_input(const InputScaling<Real>& input, const Real* x, Index stride, Re
 
 // The input of the first layer for several sequences, x being the rows of each: `columns` sequences
 // at each of `steps` steps from `first`. Written to `to`, `size` elements each, unless the rows of
-// a single sequence can be read directly.
+// a single sequence can be read directly. (Scaled row by row, without a second loop, small batches
+// take 1.01 to 1.08 times as long, scaled or not: the loop needs more registers than there are.)
 template <class Real>
 Columns<const Real> read_inputs(const InputScaling<Real>& input, const Rows<const Real>* x,
                                 Index first, Index columns, Index steps, Columns<Real> to,
