@@ -1,7 +1,6 @@
 """The network: its constructor and the calls that run it in C++.
 
-The modules of files, data frames and lists of sequences are imported inside functions, so that a
-first call does not wait for them.
+Modules that a first call does not need are imported inside functions.
 """
 
 from __future__ import annotations
@@ -395,7 +394,7 @@ class Network(Parameters):
         >>> net.generate([[0.5]], steps=3).shape
         (3, 1)
         """
-        from elman import _frame
+        from elman import _feedback, _frame
 
         count = _arguments.size("steps", steps, least=0)
         self._core.require_forward("generate", "an output is the next input")
@@ -410,8 +409,6 @@ class Network(Parameters):
             raise ArgumentTypeError(
                 f"feedback: expected a function, got {_arguments.kind(feedback)}"
             )
-        from elman import _feedback
-
         return _feedback.generate(self, self._core, feedback, start, count, state)
 
     def stream(self, state: ArrayLike | None = None, *, nonfinite: str = "raise") -> Stream:
