@@ -610,8 +610,7 @@ output_mean, output_std, masked, metadata, table
     def _content(self) -> tuple[object, ...]:
         """Return everything that equality compares: all but metadata, table and instruction set."""
         weights = {name: (a.shape, a.tobytes()) for name, a in self._tensors.items()}
-        structure = vars(structure_of(self)).values()
-        return self.dtype.str, *structure, tuple(weights.items())
+        return self.dtype.str, *vars(structure_of(self)).values(), tuple(weights.items())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Parameters):
