@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -12,6 +9,7 @@ import numpy as np
 from elman import _arguments, _frame, _html
 from elman._compare import causes, steps
 from elman._compare.opening import open_source
+from elman._interrupt import in_thread
 from elman._network import Network, require_network
 from elman.errors import ArgumentError, ElmanError, ShapeError, UnsupportedModelError
 from elman.reference.forward import sizes_of_layers
@@ -284,18 +282,8 @@ def _framework(opened: Opened, work: Callable[[], _T]) -> _T:
 
     Its own errors become one sentence.
     """
-    done: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(run,), daemon=True).start()
     try:
-        return done.result()
+        return in_thread(work, daemon=True)
     except (ElmanError, ImportError, MemoryError):
         raise
     except Exception as error:
