@@ -74,7 +74,8 @@ def _command() -> int:
     except UsageError as error:
         shown = io.StringIO()
         error.show(shown)
-        print("\n".join(map(printable, shown.getvalue().split("\n"))), end="", file=sys.stderr)
+        said = shown.getvalue().replace(": Value error, ", ": ", 1)  # Pydantic's, of a choice
+        print("\n".join(map(printable, said.split("\n"))), end="", file=sys.stderr)
         return 2
 
 
