@@ -49,7 +49,7 @@ class Linear(NamedTuple):
     def __call__(self, z: Array) -> Array:
         """Return the outputs (T, O) for scaled inputs (T, I), which are 0 before the start."""
         blocks = rows_of(z, self.lags, self.once, 0, len(z))
-        return np.concatenate([rows @ self.coefficients for rows, _ in blocks])
+        return np.concatenate([product(rows, self.coefficients) for rows, _ in blocks])
 
 
 def rows_of(z: Array, lags: int, once: int, start: int, stop: int) -> Iterator[tuple[Array, int]]:
