@@ -51,7 +51,10 @@ class Build:
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         command = [python, "-P", str(WORKER)]
         self.python = python
-        self.process = subprocess.Popen(command, env=environment, **pipes)
+        try:
+            self.process = subprocess.Popen(command, env=environment, **pipes)
+        except OSError as error:
+            sys.exit(f"{python}: expected an interpreter of Python, got {error.strerror}")
 
     def ask(self, do: str, **request: Any) -> Facts:
         """Return the answer to a request."""

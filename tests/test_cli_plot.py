@@ -332,3 +332,11 @@ def test_without_matplotlib_data_and_text_remain(here):
     assert codes == ["0", "0", "2"], done.stderr
     assert done.stderr == "elman: a plot needs matplotlib: pip install 'elman[plot]'\n"
     assert not pathlib.Path("h.svg").exists()
+
+
+@pytest.mark.parametrize("option", ["--order", "--mode"])
+def test_a_choice_that_there_is_not_is_one_sentence(option):
+    done = run("plot", "states", "model.safetensors", option, "bogus")
+    said = done.stderr.decode().splitlines()[-1]
+    assert done.returncode == 2
+    assert said.startswith(f"Error: Invalid value for '{option}': 'bogus' is not one of '")

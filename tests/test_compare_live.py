@@ -440,7 +440,6 @@ HIDDEN = {
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_hidden_layers_behind_masks(keras, rng, name):
-    # With random weights, 1 in 120 had an output near 0 further off than the bound (JAX: 5 times).
     keras.utils.set_random_seed(0)
     L = keras.layers
     head = (L.Dense(5, "tanh", bias_initializer="ones"), L.Dense(3, "relu"), L.Dense(2))

@@ -28,12 +28,17 @@ MODULES = {_name(path): path for path in PACKAGE.rglob("*.py")} | {"elman._core"
 def _imports(path):
     """Yield the modules of the package that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from _of_statement(node)
+
+
+def _of_statement(node):
+    for alias in node.names:
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                inside = f"{node.module}.{alias.name}"
-                yield inside if inside in MODULES else node.module
+            yield alias.name
+        else:
+            inside = f"{node.module}.{alias.name}"
+            yield inside if inside in MODULES else node.module
 
 
 IMPORTS = {
@@ -75,6 +80,34 @@ def test_no_file_imports_itself_through_others():
         for name in leaves:
             del left[name]
     assert sorted(left) == []
+
+
+def _imported_at_once(body):
+    """Yield the modules of the package that statements import when they run, in functions not."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from _of_statement(node)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from _imported_at_once(node.orelse)
+        elif not isinstance(node, ast.FunctionDef):
+            for part in ("body", "orelse", "finalbody", "handlers"):
+                yield from _imported_at_once(getattr(node, part, []))
+
+
+def test_no_threads_wait_for_each_other_to_import_a_module():
+    """Neither for the locks of modules that one imports, nor for that of the package it is in.
+
+    The package `elman` itself is left out: it is imported before any of its modules are used.
+    """
+    waits = {
+        name: {*_imported_at_once(ast.parse(path.read_text()).body), name.rpartition(".")[0]}
+        for name, path in MODULES.items()
+        if path and name != "elman"
+    }
+    while leaves := [name for name, others in waits.items() if not others & waits.keys()]:
+        for name in leaves:
+            del waits[name]
+    assert sorted(waits) == []
 
 
 def test_no_file_is_longer_than_700_lines():

@@ -10,6 +10,7 @@ import pytest
 
 import elman
 from elman import _core as core
+from elman import _foreign
 
 pytestmark = pytest.mark.any_isa
 
@@ -97,6 +98,9 @@ def test_an_unknown_keyword_like_no_other_is_named(word):
         ("hard-sigmoid", "hard_sigmoid"),
         ("linear", "identity"),
         ("logistic", "sigmoid"),
+        ("tanhh", "tanh"),
+        ("soft_max", "softmax"),
+        ("leaky", "leaky_relu"),
     ],
 )
 def test_an_activation_of_another_spelling_is_named(name, meant):
@@ -107,6 +111,34 @@ def test_an_activation_of_another_spelling_is_named(name, meant):
     ):
         with pytest.raises(elman.ArgumentError, match=rf", got '{name}'.*'{meant}'$"):
             make()
+
+
+@pytest.mark.parametrize("name", ["relu6", "ReLU6", "hardtanh", "hard_tanh", "Hardtanh"])
+def test_an_activation_that_is_another_one_with_a_clip_is_named(name):
+    named = f", got '{name}': use elman.Activation"
+    with pytest.raises(elman.ArgumentError, match=named) as caught:
+        network(activation=name)
+    same = eval(str(caught.value).rpartition(": use ")[2])
+    z = np.linspace(-10, 10, 101)[:, np.newaxis]
+    W = np.ones((1, 1))
+    net = elman.Network.from_weights([(W, 0 * W, None)], None, activation=same, dtype="float64")
+    low, high = (0, 6) if "6" in name else (-1, 1)
+    assert (net(z) == np.clip(z, low, high)).all()
+
+
+@pytest.mark.parametrize("name", ["gelu", "selu", "hard_swish", "PReLU", "softmin", "silu", "xyz"])
+def test_an_activation_like_no_other_has_no_remedy(name):
+    with pytest.raises(elman.ArgumentError, match=f", got '{name}'$"):
+        network(activation=name)
+    with pytest.raises(elman.ArgumentError, match=f", got '{name}'$"):
+        elman.Activation(name)
+
+
+@pytest.mark.parametrize("table", ["_NETWORK", "_TRAINING", "_ATTRIBUTES"])
+def test_there_is_one_remedy(table):
+    remedies = getattr(_foreign, table).values()
+    several = re.compile(r" or (elman|net)\.|= or |=, or ")
+    assert [remedy for remedy in remedies if several.search(remedy)] == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -245,6 +246,66 @@ def test_type_checkers_see_the_same_names_from_the_same_modules():
                 whole = f"{node.module}.{alias.name}" if node.module == "elman" else node.module
                 found[alias.name] = whole
     assert found == elman._HOMES | elman._EXTRAS
+
+
+PACKAGES = ("dynamics", "forecasting", "plot", "reference", "sklearn", "trace", "training", "views")
+PACKAGES += ("_compare", "interop.keras", "interop.torch")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_names_imported_on_use_are_those_that_type_checkers_see(name):
+    pytest.importorskip({"plot": "matplotlib"}.get(name, name if name == "sklearn" else "numpy"))
+    package = importlib.import_module(f"elman.{name}")
+    tree = ast.parse(pathlib.Path(package.__file__).read_text())
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    found = {}
+    for node in checked.body:
+        if node.module.startswith(package.__name__):
+            module = importlib.import_module(node.module)
+            found |= {alias.name: getattr(module, alias.name) for alias in node.names}
+    own = {name: value for name, value in vars(package).items() if name in package.__all__}
+    assert (found | own).keys() == set(package.__all__) == {*dir(package)}
+    assert all(getattr(package, name) is value for name, value in found.items())
+    assert not found.keys() & own.keys()
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+
+
+FROM_THREADS = """
+import importlib, sys, threading, time
+from importlib.machinery import PathFinder, SourceFileLoader
+import elman
+
+class Slow(SourceFileLoader):
+    def create_module(self, spec):
+        time.sleep(0.3)  # until the other thread waits for this package
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        spec = PathFinder.find_spec(name, path, target)
+        if name == "elman.reference":
+            spec.loader = Slow(name, spec.origin)
+        return spec
+
+def load(name):
+    try:
+        importlib.import_module(name).run
+    except BaseException as error:
+        print(repr(error))
+
+sys.meta_path.insert(0, Finder())
+names = ["elman.reference", "elman.reference.forward"]
+threads = [threading.Thread(target=load, args=[name]) for name in names]
+for thread in threads:
+    thread.start()
+    time.sleep(0.1)
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_a_package_and_its_module_can_be_imported_from_two_threads():
+    assert python(FROM_THREADS).stdout == ""
 
 
 def test_an_unknown_name_is_an_attribute_error():

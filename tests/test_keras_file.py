@@ -227,7 +227,7 @@ def hostile(tmp_path_factory):
         path.write_bytes(HOSTILE[name][0])
     os.mkfifo(folder / "FIFO")
     prepare = f"""
-import zipfile, zlib, h5py, elman.interop.keras, bz2, lzma
+import zipfile, zlib, h5py, elman.interop.keras.reading, bz2, lzma
 elman.Network
 os.chdir({str(folder)!r})
 """

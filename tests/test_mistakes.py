@@ -272,7 +272,7 @@ def test_a_result_says_that_its_network_is_called():
         "save": "result.network.save",
         "stopped": "result.history.stopped",
         "predict": "net(x), with net = result.network",
-        "state_dict": "elman.state_dict(net) or net.tensors(), with net = result.network",
+        "state_dict": "elman.state_dict(net), with net = result.network",
     }.items():
         with pytest.raises(AttributeError, match=re.escape(f"use {remedy}") + "$"):
             getattr(result, name)

@@ -382,7 +382,7 @@ def hostile(tmp_path_factory):
     paths = {name: folder / f"{index}.pt" for index, name in enumerate(HOSTILE)}
     for name, path in paths.items():
         path.write_bytes(HOSTILE[name][0])
-    prepare = "import zipfile, zlib, safetensors, elman.interop.torch; elman.Network"
+    prepare = "import zipfile, zlib, safetensors, elman.interop.torch.reading; elman.Network"
     read = "elman.from_torch(path, activation='tanh', output_activation='identity')"
     results = read_guarded(paths.values(), prepare, read)
     assert sorted(folder.iterdir()) == sorted(paths.values())

@@ -213,7 +213,7 @@ def test_nothing_of_the_file_is_imported_or_called(tmp_path):
         value = {"evil": Evil(), "key": {Evil(): 1}, "state_dict": state_dict(), **BESIDE}
         (tmp_path / f"{index}.pt").write_bytes(write(value))
     paths = sorted(tmp_path.iterdir())
-    prepare = "import zipfile, zlib, safetensors, elman.interop.torch; elman.Network"
+    prepare = "import zipfile, zlib, safetensors, elman.interop.torch.reading; elman.Network"
     read = f"elman.from_torch(path, **{READ})"
     for seen in read_guarded(paths, prepare, read).values():
         assert (seen["error"], seen["events"]) == ("none", [])

@@ -47,6 +47,17 @@ def test_a_pattern_without_cases_is_refused():
     assert "error: --cases: " in done.stderr
 
 
+def test_an_interpreter_that_cannot_be_started_is_one_sentence(tmp_path):
+    (tmp_path / "not_executable").touch()
+    for name in ("missing", "not_executable"):
+        python = str(tmp_path / name)
+        command = [sys.executable, VERSUS, sys.executable, python]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"{python}: expected an interpreter of Python, got ")
+        assert done.stderr.count("\n") == 1
+
+
 def test_every_case_runs():
     for name, make in versus_worker.CASES.items():
         case = make()

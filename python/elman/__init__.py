@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from elman import ray as ray
     from elman import reference as reference
     from elman import sklearn as sklearn
+    from elman import trace as trace
     from elman import training as training
     from elman import views as views
     from elman._compare import Comparison as Comparison
@@ -169,6 +170,7 @@ _HOMES = {
     "to_keras": "elman.interop.keras.writing",
     "to_onnx": "elman.interop.onnx",
     "to_torch": "elman.interop.torch.writing",
+    "trace": "elman.trace",
     "train": "elman.training",
     "training": "elman.training",
     "use_isa": "elman._isa",

@@ -174,13 +174,15 @@ def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int | None) -> li
 
 def activation(argument: str, value: str | Activation) -> CoreActivation:
     """Return an activation in the form that the core takes."""
-    from elman.activation import Activation
+    from elman.activation import TABLE, Activation
 
     if isinstance(value, Activation):
         return value.name, value.alpha, value.beta, value.clip
     if not isinstance(value, str):
         raise ArgumentTypeError(f"{argument}: expected a name or an Activation, got {kind(value)}")
-    return name(argument, value), None, None, None
+    given = name(argument, value)
+    _foreign.require_activation(argument, given, TABLE)
+    return given, None, None, None
 
 
 def directions(direction: str | Sequence[str], num_layers: int) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING
 
-from elman.errors import ArgumentTypeError
+from elman._text import show
+from elman.errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Collection, Container, Iterable
     from typing import ParamSpec, TypeVar
 
     P = ParamSpec("P")
@@ -61,7 +62,7 @@ _TRAINING = {
     "betas": "optimizer=elman.Adam(...)",
     "bptt": "bptt_steps=",
     "callbacks": "callback=",
-    "class_weight": "sample_weight= or step_weight=",
+    "class_weight": "sample_weight=",
     "clip": "clip_norm=",
     "clip_grad_norm": "clip_norm=",
     "clipnorm": "clip_norm=",
@@ -78,7 +79,7 @@ _TRAINING = {
     "learning_rate_init": "learning_rate=",
     "lr": "learning_rate=",
     "lr_scheduler": "schedule=",
-    "mask": "lengths=, or step_weight= for arbitrary steps",
+    "mask": "step_weight=, 0 at masked steps",
     "max_epochs": "epochs=",
     "max_grad_norm": "clip_norm=",
     "max_iter": "epochs=",
@@ -154,6 +155,17 @@ _VALUES = {
     "xavier_uniform": "glorot",
 }
 
+_ACTIVATIONS = {
+    "hardtanh": 'elman.Activation("identity", clip=1)',
+    "htanh": 'elman.Activation("identity", clip=1)',
+    "leaky": "'leaky_relu'",
+    "relu6": 'elman.Activation("relu", clip=6)',
+}
+_NOT_HERE = frozenset(  # like a name here, but of another function
+    "bent_identity celu crelu gelu hard_shrink hard_swish log_sigmoid prelu rrelu selu silu softmin"
+    " soft_shrink sparsemax tanh_shrink".replace("_", "").split()
+)
+
 _OPTIMIZER = {
     "beta_1": "beta1=",
     "beta_2": "beta2=",
@@ -210,7 +222,7 @@ _ATTRIBUTES = {
     "W_xh": "net.layers[0].W_xh",
     "b_h": "net.layers[0].b_h",
     "b_y": "net.readout.b_y",
-    "backward": "elman.loss_and_gradients(net, x, y) or elman.backward(net, x, dL_dy)",
+    "backward": "elman.loss_and_gradients(net, x, y)",
     "bidirectional": "net.direction",
     "call": "net(x)",
     "clone": "net itself: networks are immutable",
@@ -229,7 +241,7 @@ _ATTRIBUTES = {
     "get_weights": "net.tensors()",
     "gradients": "elman.loss_and_gradients(net, x, y)",
     "load": "elman.load(path)",
-    "load_state_dict": "elman.from_torch(...) or net.replace(tensors=...)",
+    "load_state_dict": "elman.from_torch(state_dict)",
     "load_weights": "elman.load(path)",
     "loss": "elman.Trainer(net).loss(x, y)",
     "named_parameters": "net.tensors()",
@@ -245,7 +257,7 @@ _ATTRIBUTES = {
     "save_weights": "net.save(path)",
     "score": "elman.Trainer(net).loss(x, y)",
     "set_weights": "net.replace(tensors=...)",
-    "state_dict": "elman.state_dict(net) or net.tensors()",
+    "state_dict": "elman.state_dict(net)",
     "step": "stream = net.stream() and stream.step(x_t)",
     "summary": "print(net), net.layers and net.readout",
     "to": "net.astype(dtype)",
@@ -380,6 +392,28 @@ def value(given: object, known: Container[str | None]) -> str:
     small = given.lower()
     meant = _VALUES.get(small, small)
     return f": use {meant!r}" if meant in known else ""
+
+
+def require_activation(argument: str, name: str, known: Collection[str]) -> None:
+    """Raise for an unknown name of an activation if a near one is meant.
+
+    The core raises for all others, and knows other spellings.
+    """
+    if name in known:
+        return
+    plain = name.lower().translate({ord(mark): None for mark in "_- "})
+    if plain in {other.replace("_", "") for other in known}:
+        return
+    remedy = _ACTIVATIONS.get(plain)
+    if remedy is None and plain not in _NOT_HERE:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
+        remedy = repr(close[0]) if close else None
+    if remedy is not None:
+        *names, last = known
+        expected = f"{', '.join(names)} or {last}"
+        raise ArgumentError(f"{argument}: expected {expected}, got {show(name)}: use {remedy}")
 
 
 def attribute(name: str) -> str:

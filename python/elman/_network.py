@@ -1,7 +1,4 @@
-"""The network: its constructor and the calls that run it in C++.
-
-Modules that a first call does not need are imported inside functions.
-"""
+"""The network. Modules that a first call does not need are imported inside functions."""
 
 from __future__ import annotations
 
@@ -526,12 +523,13 @@ class Network(Parameters):
         >>> trace.layers[0].a.shape, trace.readout.a.shape, trace.y.shape
         ((100, 8), (100, 2), (100, 2))
         """
-        from elman import _frame, trace
+        from elman import _frame
+        from elman.trace import recording
 
         x, lengths, mask = _frame.padded(self, x, lengths, mask)
         given: dict[str, Any] = {"state": state, "lengths": lengths, "mask": mask, "masked": masked}
         run = self.run(x, **given, return_hidden=True, threads=threads)
-        return trace.record(self, x, run, **given, threads=threads)
+        return recording.record(self, x, run, **given, threads=threads)
 
     def verify(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elman import _core
+from elman import _core, _foreign
 from elman.errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ class Activation:
             raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
         name = name.encode(errors="backslashreplace").decode()  # of what is not Unicode
+        _foreign.require_activation("name", name, TABLE)
         self._set(*_core.activation((name, *numbers)))
 
     def _set(self, name: str, alpha: float | None, beta: float | None, clip: float | None) -> None:

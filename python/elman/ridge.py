@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments, _frame, _ragged, _structure
+from elman._interrupt import interruptible
 from elman._network import require_network
 from elman.errors import ArgumentError, ShapeError
 
@@ -143,12 +144,13 @@ class _Fit:
         targets = targets if std is None else targets / std
         ones = np.ones((len(hidden), self.bias))
         rows = np.hstack([hidden, ones, targets]) * roots[:, None]
-        self.triangle = np.linalg.qr(np.vstack([self.triangle, rows]), mode="r")
+        self.triangle = interruptible(np.linalg.qr, np.vstack([self.triangle, rows]), mode="r")
 
     def network(self) -> Network:
         """Return the network with the readout that solves the problem."""
         terms = self.states + self.bias
-        solution = np.linalg.lstsq(self.triangle[:, :terms], self.triangle[:, terms:], rcond=None)
+        A, B = self.triangle[:, :terms], self.triangle[:, terms:]
+        solution = interruptible(np.linalg.lstsq, A, B, rcond=None)
         readout = {_structure.W_HY: solution[0][: self.states].T}
         if self.bias:
             readout[_structure.B_Y] = solution[0][self.states]

@@ -6,7 +6,6 @@ import io
 import sys
 
 from elman._text import printable
-from elman.cli import stopping
 from elman.errors import ElmanError, VerificationError
 
 __all__ = ["main"]
@@ -22,6 +21,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # only `print` does not name i
 
 def main() -> int:
     """Run the command line in `sys.argv` and return, or exit with, its exit code."""
+    from elman.cli import stopping
+
     stopping.open_closed_streams()
     stopping.catch_signals()
     if isinstance(sys.stdout, io.TextIOWrapper):  # escape what the terminal cannot encode
@@ -73,7 +74,8 @@ def _command() -> int:
     except UsageError as error:
         shown = io.StringIO()
         error.show(shown)
-        print("\n".join(map(printable, shown.getvalue().split("\n"))), end="", file=sys.stderr)
+        said = shown.getvalue().replace(": Value error, ", ": ", 1)  # Pydantic's, of a choice
+        print("\n".join(map(printable, said.split("\n"))), end="", file=sys.stderr)
         return 2
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elman._compare import check
+from elman._compare.comparison import check
 from elman._compare.opening import options_of
 from elman._text import printable
 from elman.cli import layout

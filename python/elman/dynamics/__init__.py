@@ -9,11 +9,18 @@ Everything but `memory_curve`, which runs the core, is computed in float64 from 
 are, whatever the dtype of the network. All layers must run forward.
 """
 
-from elman.dynamics.exponents import Lyapunov, lyapunov
-from elman.dynamics.flow import GradientFlow, gradient_flow
-from elman.dynamics.linear import Jacobian, Linearization, jacobian, linearize
-from elman.dynamics.memory import MemoryCurve, memory_curve
-from elman.dynamics.points import FixedPoint, FixedPoints, fixed_points
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elman import _lazy
+
+if TYPE_CHECKING:
+    from elman.dynamics.exponents import Lyapunov, lyapunov
+    from elman.dynamics.flow import GradientFlow, gradient_flow
+    from elman.dynamics.linear import Jacobian, Linearization, jacobian, linearize
+    from elman.dynamics.memory import MemoryCurve, memory_curve
+    from elman.dynamics.points import FixedPoint, FixedPoints, fixed_points
 
 __all__ = [
     "FixedPoint",
@@ -30,3 +37,7 @@ __all__ = [
     "lyapunov",
     "memory_curve",
 ]
+
+__getattr__, __dir__ = _lazy.names(
+    __name__, __all__, "exponents", "flow", "linear", "memory", "points"
+)

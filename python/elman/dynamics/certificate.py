@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from elman._interrupt import interruptible, product
 from elman.reference.activations import clip_of, numbers_of, slope, steepest
 from elman.reference.forward import scale_inputs
 from elman.reference.judge import Rounding, judge_layer
@@ -106,12 +107,13 @@ def enclose(of_step: StepMap, h: Array, x: Array) -> Ball:
     at_corner = rows.to_corner <= W1 * _UNPROVED + rows.error
     unproved = of_J + (rows.curvature * W1 * _UNPROVED + 2 * rows.steepest * at_corner) * W1
     try:
-        C = np.linalg.inv(np.eye(len(h)) - J)
+        C = interruptible(np.linalg.inv, np.eye(len(h)) - J)
     except np.linalg.LinAlgError:
         return Ball(None, unproved)
     A, size = np.eye(len(h)) - J, np.abs(C)
     of_products = (len(h) + 4) * u * (size @ np.abs(A).sum(axis=-1))
-    alpha = np.max(np.abs(np.eye(len(h)) - C @ A).sum(axis=-1) + of_products + size @ of_J)
+    off = np.abs(np.eye(len(h)) - product(C, A)).sum(axis=-1)
+    alpha = np.max(off + of_products + size @ of_J)
     eta = np.max(size @ (residual + bound))
     K = np.max(size @ (rows.curvature * W1**2))
     alpha, eta, K = (value * (1 + 1e-9) for value in (alpha, eta, K))  # the sums above round too
@@ -134,16 +136,16 @@ def eigenvalues(J: Array, error: float) -> tuple[NDArray[np.complex128], float]:
     """
     if not np.isfinite(J).all():
         return np.full(len(J), np.nan, complex), np.inf
-    values, V = np.linalg.eig(J)
+    values, V = interruptible(np.linalg.eig, J)
     u, size = 8 * (len(J) + 1) * 2.0**-53, _norm(V)  # of complex sums
     try:
-        W = np.linalg.inv(V)
+        W = interruptible(np.linalg.inv, V)
     except np.linalg.LinAlgError:  # a multiple eigenvalue without enough eigenvectors
         return values.astype(complex), np.inf
     with np.errstate(over="ignore", invalid="ignore"):
         largest = float(np.abs(values).max())
-        off = _norm(J @ V - V * values) + u * size * (_norm(J) + largest) + error * size
-        rest = _norm(W @ V - np.eye(len(J))) + u * _norm(W) * size
+        off = _norm(product(J, V) - V * values) + u * size * (_norm(J) + largest) + error * size
+        rest = _norm(product(W, V) - np.eye(len(J))) + u * _norm(W) * size
         distance = _norm(W) * off / (1 - rest) * (1 + 1e-6) if rest < 1 else np.inf
     return values.astype(complex), distance if distance < np.inf else np.inf
 
@@ -161,7 +163,7 @@ def contracts(J: Array, error: float) -> bool:
             error = (2 * size * error + error * error + (len(J) + 2) * 2.0**-53 * size * size) * (
                 1 + 1e-9
             )
-            J = J @ J
+            J = product(J, J)
             if not error < 1:
                 return False
     return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman import _arguments
+from elman._interrupt import interruptible, product
 from elman.dynamics.record import Record
 from elman.dynamics.step_map import StepMap, sequence_of, start_of
 from elman.errors import ArgumentError
@@ -133,7 +134,7 @@ def lyapunov(
     if skipped >= T:
         raise ArgumentError(f"x: expected more than {skipped} steps, got {T}")
 
-    Q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((S, count)))
+    Q, _ = interruptible(np.linalg.qr, np.random.default_rng(0).standard_normal((S, count)))
     rates = np.empty((T, count))
     for t, x_t in enumerate(inputs):
         h, slopes = of_step.step(h, x_t)
@@ -143,7 +144,7 @@ def lyapunov(
                 "x: expected inputs that keep the states and their derivatives finite, got others"
                 f" at step {t}"
             )
-        Q, R = np.linalg.qr(J @ Q)
+        Q, R = interruptible(np.linalg.qr, product(J, Q))
         with np.errstate(divide="ignore"):
             rates[t] = np.log(np.abs(np.diagonal(R)))
     rates = rates[skipped:]

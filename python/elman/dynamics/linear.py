@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elman._interrupt import product
 from elman.dynamics.record import Record
 from elman.dynamics.step_map import StepMap, broadcast, inputs_of, states_of
 from elman.reference.activations import backward
@@ -177,10 +178,9 @@ def linearize(net: Network, state: ArrayLike, x: ArrayLike | None = None) -> Lin
     A, B = of_step.jacobian(slopes), of_step.input_jacobian(slopes)
     G = _readout_jacobian(net, after)
     top = G.shape[-1]
+    C, D = product(G, A[..., -top:, :]), product(G, B[..., -top:, :])
     output = read_out(net, of_step.split(after)[-1])
-    return Linearization(
-        A, B, G @ A[..., -top:, :], G @ B[..., -top:, :], state.copy(), x.copy(), after, output
-    )
+    return Linearization(A, B, C, D, state.copy(), x.copy(), after, output)
 
 
 @np.errstate(all="ignore")
@@ -192,5 +192,5 @@ def _readout_jacobian(net: Network, state: Array) -> Array:
         G = np.broadcast_to(eye, (*z.shape, z.shape[-1])).copy()
     else:
         rows = backward(net, net.readout.activation, z[..., np.newaxis, :], eye)
-        G = rows @ float64(net.readout.W_hy)
+        G = product(rows, float64(net.readout.W_hy))
     return G if net.output_std is None else float64(net.output_std)[:, np.newaxis] * G

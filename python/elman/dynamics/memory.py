@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman import _arguments
+from elman._interrupt import interruptible, product
 from elman._network import require_network
 from elman.dynamics.record import Record
 from elman.errors import ArgumentError
@@ -137,8 +138,8 @@ def _in_scale_of_data(net: Network, drive: Array) -> Array:
 def _r2(h: Array, targets: Array) -> Array:
     """Fit targets (N, K) on rows h (N, S + 1) of the first half; return R^2 on the second."""
     half = len(h) // 2
-    weights = np.linalg.lstsq(h[:half], targets[:half], rcond=None)[0]
-    error = targets[half:] - h[half:] @ weights
+    weights = interruptible(np.linalg.lstsq, h[:half], targets[:half], rcond=None)[0]
+    error = targets[half:] - product(h[half:], weights)
     deviation = targets[half:] - targets[half:].mean(axis=0)
     r2: Array = 1.0 - (error * error).sum(axis=0) / (deviation * deviation).sum(axis=0)
     return r2

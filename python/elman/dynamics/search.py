@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elman._interrupt import interruptible, product
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -99,8 +101,8 @@ def motion(of_step: StepMap, h: Array, x: Array) -> tuple[Array, Array]:
 
 def _steps(A: Array, gradient: Array, damping: Array) -> Array:
     """Return the steps d (n, S) of (A^T A + damping I) d = -gradient."""
-    H: Array = A.swapaxes(-1, -2) @ A
+    H: Array = product(A.swapaxes(-1, -2), A)
     least = _RELATIVE_DAMPING * np.abs(H).max(axis=(-2, -1))  # or H could be singular to rounding
     diagonal: Array = np.maximum(damping, least)[:, np.newaxis, np.newaxis] * np.eye(A.shape[-1])
-    steps = np.linalg.solve(H + diagonal, -gradient[..., np.newaxis])
+    steps = interruptible(np.linalg.solve, H + diagonal, -gradient[..., np.newaxis])
     return np.asarray(steps[..., 0], dtype=np.float64)

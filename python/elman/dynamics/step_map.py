@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments, _frame, _structure
+from elman._interrupt import product
 from elman._network import require_network
 from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 from elman.reference.activations import activate, slope
@@ -60,7 +61,7 @@ class StepMap:
         """Return the states (..., S) after a step, and f'(z) of each layer (..., H)."""
         below, after, slopes = scale_inputs(self.net, x), [], []
         for cell, before in zip(self.cells, self.split(state), strict=True):
-            z = before @ cell.W_hh.T + below @ cell.W_xh.T + cell.b_h
+            z = product(before, cell.W_hh.T) + product(below, cell.W_xh.T) + cell.b_h
             below = activate(self.net, cell.activation, z)
             after.append(below)
             slopes.append(slope(self.net, cell.activation, z))
@@ -77,7 +78,7 @@ class StepMap:
             end = begin + f_prime.shape[-1]
             rows = whole[..., begin:end, :]
             if begin > 0:
-                rows[...] = cell.W_xh @ below
+                rows[...] = product(cell.W_xh, below)
             rows[..., begin:end] = cell.W_hh
             rows *= f_prime[..., np.newaxis]
             below, begin = rows, end
@@ -89,7 +90,7 @@ class StepMap:
         below = scaling_of_inputs(self.net)
         parts = []
         for cell, f_prime in zip(self.cells, slopes, strict=True):
-            below = f_prime[..., np.newaxis] * (cell.W_xh @ below)
+            below = f_prime[..., np.newaxis] * product(cell.W_xh, below)
             parts.append(below)
         return np.concatenate(parts, axis=-2)
 
@@ -99,8 +100,8 @@ class StepMap:
         above: Array | float = 0.0
         for cell, f_prime, d_l in zip(self.cells[::-1], slopes[::-1], of_layers[::-1], strict=True):
             dz = f_prime * (d_l + above)
-            before.append(dz @ cell.W_hh)
-            above = dz @ cell.W_xh
+            before.append(product(dz, cell.W_hh))
+            above = product(dz, cell.W_xh)
         return np.concatenate(before[::-1], axis=-1)
 
 

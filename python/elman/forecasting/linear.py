@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments
+from elman._interrupt import interruptible, product
 from elman._network import Network
 from elman.errors import ArgumentError, ShapeError
 from elman.forecasting.parts import Span, whole
@@ -48,7 +49,7 @@ class Linear(NamedTuple):
     def __call__(self, z: Array) -> Array:
         """Return the outputs (T, O) for scaled inputs (T, I), which are 0 before the start."""
         blocks = rows_of(z, self.lags, self.once, 0, len(z))
-        return np.concatenate([rows @ self.coefficients for rows, _ in blocks])
+        return np.concatenate([product(rows, self.coefficients) for rows, _ in blocks])
 
 
 def rows_of(z: Array, lags: int, once: int, start: int, stop: int) -> Iterator[tuple[Array, int]]:
@@ -91,7 +92,8 @@ class Moments(NamedTuple):
         count = self.gram[0, 0]
         moment = self.moment[:n] - self.gram[:n, : len(towards)] @ towards
         mean, level = self.gram[0, 1:n] / count, moment[0] / count
-        values, vectors = np.linalg.eigh(self.gram[1:n, 1:n] - count * np.outer(mean, mean))
+        centred = self.gram[1:n, 1:n] - count * np.outer(mean, mean)
+        values, vectors = interruptible(np.linalg.eigh, centred)
         turned = vectors.T @ (moment[1:] - count * np.outer(mean, level))
         rounding = np.finfo(np.float64).eps * len(values) * max(0.0, values.max())
         found = []
@@ -119,7 +121,9 @@ def moments(
             if count < ROWS and (n + 1 < len(spans) or begin + len(rows) < stop):
                 continue
             every, wanted = map(np.concatenate, zip(*waiting, strict=True))
-            found = Moments(every.T @ every, every.T @ wanted, (wanted**2).sum(axis=0))
+            gram = product(every.T, every)
+            moment = product(every.T, wanted)
+            found = Moments(gram, moment, (wanted**2).sum(axis=0))
             total = found if total is None else total + found
             waiting, count = [], 0
     assert total is not None

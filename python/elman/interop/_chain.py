@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from elman import _arguments, _structure, _text
+from elman._interrupt import product
 from elman._structure import Structure
 from elman.activation import TABLE, Activation
 from elman.errors import ShapeError, UnsupportedModelError
@@ -154,7 +155,7 @@ def _product(W: Array | None, V: Array | None) -> Array | None:
         return V if W is None else W
     W, V = W.astype("f8"), V.astype("f8")
     if W.ndim == 2 and V.ndim == 2:
-        return W @ V
+        return product(W, V)
     return W[:, np.newaxis] * V if V.ndim == 2 else W * V
 
 

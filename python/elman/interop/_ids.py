@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elman._interrupt import product
 from elman.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def ids_of(x: Array, table: Array, first: int = 0) -> tuple[Array, Array]:
 
 
 def _nearest(x: Array, vectors: Array) -> Array:
-    nearness = x @ vectors.T - 0.5 * (vectors**2).sum(axis=-1)
+    nearness = product(x, vectors.T) - 0.5 * (vectors**2).sum(axis=-1)
     nearest: Array = nearness.argmax(axis=-1)
     return nearest
 

@@ -9,15 +9,18 @@ line style or marker. `elman.views` has the data of each picture.
 
 from __future__ import annotations
 
-from elman import _files
+from typing import TYPE_CHECKING
+
+from elman import _files, _lazy
 
 _files.extra("matplotlib", "elman.plot", "'elman[plot]'")
 
-from elman.plot.activity import sequence, states, trajectory  # noqa: E402
-from elman.plot.diagrams import network, unrolled  # noqa: E402
-from elman.plot.learning import comparison, forecast, gradients, history  # noqa: E402
-from elman.plot.matrices import eigenvalues, weights  # noqa: E402
-from elman.plot.plane import phase_plane  # noqa: E402
+if TYPE_CHECKING:
+    from elman.plot.activity import sequence, states, trajectory
+    from elman.plot.diagrams import network, unrolled
+    from elman.plot.learning import comparison, forecast, gradients, history
+    from elman.plot.matrices import eigenvalues, weights
+    from elman.plot.plane import phase_plane
 
 __all__ = [
     "comparison",
@@ -33,3 +36,7 @@ __all__ = [
     "unrolled",
     "weights",
 ]
+
+__getattr__, __dir__ = _lazy.names(
+    __name__, __all__, "activity", "diagrams", "learning", "matrices", "plane"
+)

@@ -1,10 +1,17 @@
 """Estimators for scikit-learn's pipelines and searches; requires the extra `sklearn`."""
 
-from elman import _files
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elman import _files, _lazy
 
 _files.extra("sklearn", "elman.sklearn", "'elman[sklearn]'")
 
-from elman.sklearn.classifier import ElmanClassifier  # noqa: E402
-from elman.sklearn.regressor import ElmanRegressor  # noqa: E402
+if TYPE_CHECKING:
+    from elman.sklearn.classifier import ElmanClassifier
+    from elman.sklearn.regressor import ElmanRegressor
 
 __all__ = ["ElmanClassifier", "ElmanRegressor"]
+
+__getattr__, __dir__ = _lazy.names(__name__, __all__, "classifier", "regressor")

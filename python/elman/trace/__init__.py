@@ -3,9 +3,17 @@
 Data only: nothing here draws.
 """
 
-from elman.trace.explanation import Equation, Explanation
-from elman.trace.parts import LayerTrace, ReadoutTrace
-from elman.trace.record import Trace
-from elman.trace.recording import record
+from __future__ import annotations
 
-__all__ = ["Equation", "Explanation", "LayerTrace", "ReadoutTrace", "Trace", "record"]
+from typing import TYPE_CHECKING
+
+from elman import _lazy
+
+if TYPE_CHECKING:
+    from elman.trace.explanation import Equation, Explanation
+    from elman.trace.parts import LayerTrace, ReadoutTrace
+    from elman.trace.record import Trace
+
+__all__ = ["Equation", "Explanation", "LayerTrace", "ReadoutTrace", "Trace"]
+
+__getattr__, __dir__ = _lazy.names(__name__, __all__, "explanation", "parts", "record")

@@ -7,12 +7,17 @@ needed.
 
 from __future__ import annotations
 
-from elman.views.activity import sequence, states, trajectory
-from elman.views.export import to_json
-from elman.views.learning import comparison, forecast, gradients, history
-from elman.views.matrices import eigenvalues, weights
-from elman.views.plane import phase_plane
-from elman.views.structure import network, unrolled
+from typing import TYPE_CHECKING
+
+from elman import _lazy
+
+if TYPE_CHECKING:
+    from elman.views.activity import sequence, states, trajectory
+    from elman.views.export import to_json
+    from elman.views.learning import comparison, forecast, gradients, history
+    from elman.views.matrices import eigenvalues, weights
+    from elman.views.plane import phase_plane
+    from elman.views.structure import network, unrolled
 
 __all__ = [
     "comparison",
@@ -29,3 +34,7 @@ __all__ = [
     "unrolled",
     "weights",
 ]
+
+__getattr__, __dir__ = _lazy.names(
+    __name__, __all__, "activity", "export", "learning", "matrices", "plane", "structure"
+)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _arguments
+from elman._interrupt import interruptible, product
 from elman._text import show
 from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
 
@@ -203,7 +204,8 @@ def _principal(values: Array, count: int) -> tuple[Array, Array, Array]:
     centred = values / size
     mean = centred.mean(axis=0)
     centred -= mean
-    variances, vectors = np.linalg.eigh(centred.T @ centred / len(values))
+    squares = product(centred.T, centred)
+    variances, vectors = interruptible(np.linalg.eigh, squares / len(values))
     variances = np.maximum(variances[::-1], 0.0)
     directions = vectors.T[::-1][:count]
     largest = np.abs(directions).argmax(axis=1)
@@ -311,7 +313,7 @@ def _similar(values: Array) -> Array:
     if len(moving) < 3:
         return np.concatenate([moving, still])
     scaled = centred[moving] / size[moving, np.newaxis]
-    _, vectors = np.linalg.eigh(scaled @ scaled.T)
+    _, vectors = interruptible(np.linalg.eigh, product(scaled, scaled.T))
     plane = (
         vectors[:, :-3:-1]
         * np.sign(vectors[np.abs(vectors).argmax(axis=0), range(len(moving))])[:-3:-1]

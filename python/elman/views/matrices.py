@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman import _structure
+from elman._interrupt import interruptible
 from elman._network import Network, require_network
 from elman.dynamics import FixedPoints
 from elman.errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -107,7 +108,7 @@ def eigenvalues(thing: Network | Any) -> View:  # noqa: ANN401
     """
     if isinstance(thing, Network):
         sets = [
-            _set(name, np.linalg.eigvals(_finite(name, half.W_hh)))
+            _set(name, interruptible(np.linalg.eigvals, _finite(name, half.W_hh)))
             for name, half in _recurrent(thing)
         ]
         return {"kind": "eigenvalues", "of": "W_{hh}", "sets": sets}
@@ -119,7 +120,8 @@ def eigenvalues(thing: Network | Any) -> View:  # noqa: ANN401
     if points and all(hasattr(point, "eigenvalues") for point in points):
         sets = [_set(f"fixed point {i}", point.eigenvalues) for i, point in enumerate(points)]
         return {"kind": "eigenvalues", "of": "J", "sets": sets}
-    return {"kind": "eigenvalues", "of": "A", "sets": [_set("", np.linalg.eigvals(_square(thing)))]}
+    values = interruptible(np.linalg.eigvals, _square(thing))
+    return {"kind": "eigenvalues", "of": "A", "sets": [_set("", values)]}
 
 
 def _recurrent(net: Network) -> Iterable[tuple[str, Layer]]:

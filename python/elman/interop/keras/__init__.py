@@ -8,8 +8,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from elman import _lazy
 from elman.interop._source import Said
-from elman.interop.keras.reading import OTHER_MASKED, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from elman._network import Network
     from elman.activation import Activation
     from elman.interop._source import Activations
+    from elman.interop.keras.reading import read
 
 __all__ = ["from_keras", "read"]
+
+__getattr__, __dir__ = _lazy.names(__name__, __all__, "reading")
 
 
 def from_keras(
@@ -108,6 +111,8 @@ def from_keras(
     >>> import elman
     >>> net = elman.from_keras("model.keras")                               # doctest: +SKIP
     """
+    from elman.interop.keras.reading import OTHER_MASKED, read
+
     said = Said(
         activation=activation,
         output_activation=output_activation,

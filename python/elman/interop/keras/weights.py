@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elman._interrupt import product
 from elman.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ def _update(
             f"layer {store.layer.label!r}: expected a low-rank update of {array.shape}, got"
             f" {a.shape} and {b.shape}"
         )
-    added = array.astype("f8") + (store.lora or 0.0) * (a.astype("f8") @ b.astype("f8"))
+    update = product(a.astype("f8"), b.astype("f8"))
+    added = array.astype("f8") + (store.lora or 0.0) * update
     weights[kind] = (path, added.astype(array.dtype))
 
 

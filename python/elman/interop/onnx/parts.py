@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elman._interrupt import product
 from elman.errors import UnsupportedModelError
 from elman.interop import _chain
 from elman.interop._source import Piece
@@ -172,7 +173,7 @@ class _Fold:
             W, b = np.zeros((vector.size, self._width)), np.zeros(vector.size)
             for weight, source in vector.terms:
                 own, (V, c) = self._number(weight), self.of(source, depth)
-                W, b = W + own @ V, b + own @ c
+                W, b = W + product(own, V), b + own @ c
             for weight in vector.biases:
                 b = b + self._number(weight)
             return W, b

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from elman import _lazy
 from elman.interop._source import Said
-from elman.interop.torch.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from elman._network import Network
     from elman.activation import Activation
+    from elman.interop.torch.reading import read
 
 __all__ = ["from_torch", "read"]
+
+__getattr__, __dir__ = _lazy.names(__name__, __all__, "reading")
 
 
 def from_torch(
@@ -117,6 +120,8 @@ def from_torch(
     >>> elman.from_torch(state_dict, activation="tanh", output_activation="identity")
     Network(2 -> 4 tanh -> 1 identity, float64, 33 parameters)
     """
+    from elman.interop.torch.reading import read
+
     said = Said(
         activation=activation,
         output_activation=output_activation,

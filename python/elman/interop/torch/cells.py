@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman import _arguments
+from elman._interrupt import product
 from elman.activation import Activation
 from elman.errors import ArgumentError, LimitError, ShapeError
 from elman.interop import _source
@@ -338,7 +339,7 @@ def _with_outputs(blocks: dict[str, _Block], said: Said) -> _Made:
 
 
 def _times(signs: Array, block: _Block) -> _Block:
-    return block._replace(array=signs.astype(block.array.dtype) @ block.array)
+    return block._replace(array=product(signs.astype(block.array.dtype), block.array))
 
 
 def _stacked(rows: int, parts: list[tuple[int, int, _Block]], columns: int = 0) -> _Block:
@@ -368,6 +369,7 @@ def _reading(blocks: dict[str, _Block], H: int, of_o: Array, kind: Any) -> dict[
         parts.append((0, 0, blocks["W_hy"]))
     if "W_oy" in blocks:
         W_oy = blocks["W_oy"]
-        parts.append((0, H, W_oy._replace(array=W_oy.array @ of_o.astype(W_oy.array.dtype))))
+        of_h = product(W_oy.array, of_o.astype(W_oy.array.dtype))
+        parts.append((0, H, W_oy._replace(array=of_h)))
     readout = {"weight": _stacked(rows, parts, H + units)}
     return readout | ({"bias": blocks["b_y"]} if "b_y" in blocks else {})
