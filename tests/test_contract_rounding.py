@@ -6,6 +6,7 @@ separate implementation.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from fractions import Fraction
@@ -79,6 +80,44 @@ def test_a_step_is_the_sum_of_the_state_on_top_of_the_sum_of_the_input(rng, dtyp
                 assert_same_bits(net.run(x, state=h).state, expected)
                 batch = net.run(np.stack([x] * 7), state=h).state
                 assert_same_bits(batch, np.stack([expected] * 7))
+
+
+@pytest.mark.parametrize(("sequences", "steps"), [(1, 300), (3, 100), (16, 9)])
+def test_a_gradient_is_summed_from_the_last_step_to_the_first(rng, dtype, sequences, steps):
+    inputs, size = 2, 5
+    x = rng.standard_normal((sequences, steps, inputs)).astype(dtype)
+    d = rng.standard_normal((sequences, steps, size)).astype(dtype)  # without recurrence, dL/dy
+    W_xh, zero = rng.standard_normal((size, inputs)).astype(dtype), np.zeros((size, size), dtype)
+    order = [(n, t) for t in reversed(range(steps)) for n in range(sequences)]
+    for isas, multiply_add in (
+        (FUSED, fused),
+        ([isa for isa in ISAS if isa not in FUSED], unfused),
+    ):
+        expected = None
+        for isa in isas:
+            with elman.use_isa(isa):
+                net = elman.Network.from_weights(
+                    [(W_xh, zero, zero[0])], None, activation="identity"
+                )
+            h = net.run(x, return_hidden=True).hidden
+            before = np.concatenate([np.zeros_like(h[:, :1]), h[:, :-1]], axis=1)
+            if expected is None:
+                expected = [
+                    summed(multiply_add, [(d[at], columns[at]) for at in order])
+                    for columns in (x, before)
+                ] + [functools.reduce(np.add, [d[at] for at in order], zero[0])]
+            got = elman.backward(net, x, d).layers[0]
+            for gradient, exact in zip((got.W_xh, got.W_hh, got.b_h), expected, strict=True):
+                assert_same_bits(gradient, exact)
+
+
+def summed(multiply_add, terms):
+    """Return the sum of outer products d x^T, term by term from 0."""
+    G = np.zeros((len(terms[0][0]), len(terms[0][1])), terms[0][0].dtype)
+    for d, x in terms:
+        for r, k in np.ndindex(G.shape):
+            G[r, k] = multiply_add(d[r], x[k], G[r, k])
+    return G
 
 
 # --- scaling --------------------------------------------------------------------------------------
