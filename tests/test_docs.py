@@ -257,6 +257,10 @@ def test_the_list_for_a_reader_of_the_kernels_has_the_words_it_says():
     assert files == {file: stated for file, _, stated in kernel_words.rows()}
     assert f"({total:,} words at 250 a minute" in kernel_words.section()
     assert total < 10.5 * 250
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py"))
+    for name in re.findall(r"`(test_\w+)(\.py)?`", kernel_words.section()):
+        here = (ROOT / "tests" / "".join(name)).exists() if name[1] else f"def {name[0]}(" in tests
+        assert here, name
 
 
 # --- notebooks and pictures -----------------------------------------------------------------------

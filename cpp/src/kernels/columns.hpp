@@ -69,8 +69,8 @@ ELMAN_INLINE void map_errors(G g, Columns<const Real> y, Columns<Real> e, Index 
 
 // e = f'(v) e, faded, from y = f(v); f is plain.
 template <class Real>
-ELMAN_INLINE void differentiate_columns(Function f, Columns<const Real> y, Columns<Real> e,
-                                        Index rows, Index count) {
+ELMAN_APART void differentiate_columns(Function f, Columns<const Real> y, Columns<Real> e,
+                                       Index rows, Index count) {
     Functions<Real>::with_plain(
         f, [&](auto g) ELMAN_INLINED { map_errors<Real>(g, y, e, rows, count); });
 }
@@ -225,12 +225,12 @@ static void log_softmax_backward(Columns<const Real> y, Columns<Real> e, Index r
 template <class Real>
 ELMAN_APART void differentiate(const Activation& f, Columns<const Real> y, Columns<Real> e,
                                Index rows, Index count) {
-    if (f.function == Function::softmax)
+    if (is_plain(f))
+        differentiate_columns<Real>(f.function, y, e, rows, count);
+    else if (f.function == Function::softmax)
         softmax_backward<Real>(y, e, rows, count);
     else if (f.function == Function::log_softmax)
         log_softmax_backward<Real>(y, e, rows, count);
-    else if (is_plain(f))
-        differentiate_columns<Real>(f.function, y, e, rows, count);
     else
         differentiate_general<Real>(f, y, e, rows, count);
 }

@@ -194,9 +194,8 @@ ELMAN_INLINE void multiply_close(const PackedMatrix<Real>& W, const Real* c, X x
             for (Index i = 0; i < W.cols - k; ++i) rest[n][i] = x(n)[k + i];
         add(k, W.cols - k, [&](int n) ELMAN_INLINED { return &rest[n][0]; });
     }
-    Packet<Real> v[M];
-    fold<Real>(sum, v);
-    store<Real>(y, v);
+    fold<Real>(sum, sum[0]);
+    store<Real>(y, sum[0]);
 }
 
 // y = f(product(c, W, x)) for `count` columns at stride G. The last vector is written whole.

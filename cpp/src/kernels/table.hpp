@@ -1,6 +1,5 @@
-// table.hpp - the interface of an instruction set: its functions and the contract of each.
-//
-// The order of every sum is part of the contract:
+// table.hpp - the interface of an instruction set: its functions and the contract of each, with the
+// order of every sum:
 //
 //   product(c, W, x)[r]:  p_0 = c[r], p_1 ... p_(S-1) = +0
 //                         p_(k mod S) = fma(W[r, k], x[k], p_(k mod S))      for k = 0 ... K-1
@@ -8,8 +7,7 @@
 //
 // with S = partial_sums(rows, cols), 4, 2 or 1, for every dtype and every instruction set.
 //
-// "Faded": values below 2^-100 (float) or 2^-900 (double) in magnitude become +0, where a contract
-// says so.
+// "Faded": values below 2^-100 (float) or 2^-900 (double) in magnitude become +0.
 #pragma once
 
 #include "elman/views.hpp"
