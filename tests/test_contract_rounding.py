@@ -334,6 +334,26 @@ def test_a_state_below_the_threshold_is_positive_zero_and_one_above_is_itself(
             assert_same_bits(h, np.full(9, sign * want, dtype))
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", *SAME_WHEN_SMALL], ids=str)
+def test_a_state_is_the_value_of_the_activation_or_zero_below_the_threshold(isa, dtype, activation):
+    smallest = SMALLEST_STATE[dtype]
+    low = np.log2(smallest)
+    around = 2.0 ** np.concatenate(
+        [np.linspace(1.5 * low, 5, 99), np.linspace(low - 2, low + 2, 99)]
+    )
+    tail = np.log(smallest) * np.linspace(0.9, 1.1, 99)  # where e^v is at the threshold
+    v = np.concatenate([around, -around, tail]).astype(dtype)
+    if isinstance(activation, str):
+        activation = elman.Activation(activation)
+    with elman.use_isa(isa):
+        f = _core.activate(activation._arguments(), v)
+    net = diagonal_network(isa, dtype, 0.0, activation)
+    want = np.where(abs(f) < smallest, np.zeros_like(f), f)
+    assert_same_bits(net.run(v[:, None, None], return_hidden=True).hidden[:, 0, 0], want)
+    assert_same_bits(net.stream().run(v[:, None])[:, 0], want)
+    assert 0 < np.count_nonzero(want) < len(v)
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", *SAME_WHEN_SMALL], ids=str)
 @pytest.mark.parametrize("sequences", [1, 3])
 def test_an_error_below_the_threshold_is_zero_and_one_above_is_itself(

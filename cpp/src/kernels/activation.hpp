@@ -438,7 +438,7 @@ struct Functions {
     };
 
     // g.value(v), faded. tanh and relu test v, which is available earlier: tanh is tiny exactly
-    // where v is; so is relu, or it is +0.
+    // where v is (test_contract_rounding.py); so is relu, or it is +0.
     template <class G>
     ELMAN_INLINE P faded(G g, P v, P limit) {
         constexpr bool early = std::is_same_v<G, Tanh> || std::is_same_v<G, Relu>;

@@ -3,7 +3,7 @@
 //     forward    h_t = f(v_t),  v_t = W_hh h_(t-1) + W_xh x_t + b_h
 //     backward   d_t = f'(v_t) (e_t + W_hh^T d_(t+1)),  f'(v_t) in terms of h_t
 //
-// for H units, I inputs, and a column per sequence.
+// for H units, and a column per sequence.
 #pragma once
 
 #include "product.hpp"
@@ -30,7 +30,7 @@ ELMAN_INLINE void forward_step(const PackedMatrix<Real>& W_xh, const Real* x,
 }
 
 // d = f'(v) product(d, W, d_next), faded, or f'(v) d if there is no later step, for `count`
-// columns. W is the transpose of W_hh; d holds e on entry. V as in forward_step.
+// columns. W is the transpose of W_hh; d holds e on entry.
 template <class Real, int V = 0>
 ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real> h, bool later,
                                 Columns<const Real> d_next, Columns<Real> d,
@@ -49,7 +49,7 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
 
 // --- the loops over time
 
-// One sequence, in slots of one column. V as in forward_step.
+// One sequence, in slots of one column.
 template <class Real, int V = 0>
 ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                              const Real* b_h, Columns<const Real> x, const Slots<Real>& h,
@@ -61,7 +61,7 @@ ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<
 // (If V > 0, the processor computes the product with x_(t+1) beside the activation of h_t.)
 
 // Any number of sequences: the slot of h_t first takes product(b_h, W_xh, x_t), of all steps at
-// once.
+// once: slots 1 ... steps are consecutive columns.
 template <class Real>
 ELMAN_APART void unfold_hoisted(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                                 const Real* b_h, Columns<const Real> x, const Slots<Real>& h,
@@ -74,6 +74,7 @@ ELMAN_APART void unfold_hoisted(const PackedMatrix<Real>& W_xh, const PackedMatr
 // (Both products in one tile, without that store: batches of 16 to 512 units take 0.98 times as
 // long with AVX-512, 1.00 to 1.03 with AVX2.)
 
+// d.at(t) is d_(t+1); d.at(t - 1) is e_t, then d_t.
 template <class Real, int V = 0>
 ELMAN_APART void backpropagate_steps(const PackedMatrix<Real>& W, const Slots<const Real>& h,
                                      const Slots<Real>& d, Columns<Real> direct, Index count,

@@ -35,7 +35,7 @@ static void apply(const Activation& f, bool faded, Columns<Real> values, Index r
     });
 }
 
-// v = f(v), faded or not, for N vectors in registers; f is plain.
+// v = f(v), faded or not (limit 0), for N vectors in registers; f is plain.
 template <class Real, int N>
 ELMAN_INLINE void apply_plain(Function f, bool faded, Packet<Real> (&v)[N]) {
     Functions<Real>::with_plain(f, [&](auto g) ELMAN_INLINED {

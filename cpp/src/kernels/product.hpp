@@ -22,6 +22,10 @@ namespace ELMAN_SET {
 // The columns whose sums fill the registers, beside V vectors of rows.
 template <int V>
 inline constexpr int kColumns = kAccumulators / V;
+#ifdef ELMAN_SET_scalar
+static_assert(kLanes<float> == 1 && kLanes<double> == 1 && kPanel == 1 && kColumns<1> == 1,
+              "the plain loop, with which tests compare the other sets: one row by one column");
+#endif
 
 // --- one column
 

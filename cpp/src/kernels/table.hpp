@@ -76,11 +76,10 @@ struct Kernels {
     //
     //     d_t = f'(v_t) product(e_t, W, d_(t+1)), faded, for t = steps ... 1,
     //
-    // where W is the transpose of W_hh, and e_t the error of h_t from outside the recurrence. d
-    // has steps + 1 slots of `count` padded columns: slot t - 1 holds e_t on entry, d_t on return.
-    // The last slot holds d_(steps+1), unchanged; if the last step is the `newest`, its product is
-    // left out. So slot t holds h_t in h and d_(t+1) in d, which the gradient of W_hh takes
-    // together. direct: for another cell (cell.hpp), untouched by this one.
+    // where f'(v_t) comes from the faded h_t, W is the transpose of W_hh, and e_t the error of h_t
+    // from outside the recurrence. d has steps + 1 slots of `count` padded columns: slot t - 1
+    // holds e_t on entry, d_t on return. The last slot holds d_(steps+1), unchanged; if the last
+    // step is the `newest`, its product is left out. direct: for another cell (cell.hpp).
     void (*backpropagate)(const PackedMatrix<Real>& W, const Slots<const Real>& h,
                           const Slots<Real>& d, Columns<Real> direct, Index count, Index steps,
                           bool newest, const Activation& f) = nullptr;
@@ -90,7 +89,7 @@ struct Kernels {
     //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k]) for t = steps-1 ... 0, n = 0 ... count-1,
     //
     // where t counts slots, from 0; count >= 1; d (rows,) is padded, x (cols,) is read element by
-    // element.
+    // element. For W_hh, x is h of backpropagate: slot t pairs d_(t+1) with h_t.
     void (*correlate)(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
                       Index count, Index steps) = nullptr;
 

@@ -1,8 +1,7 @@
 // tile.hpp - products and gradients of a tile, in the order of summation of table.hpp.
 //
-// A tile is V vectors of rows by N columns, held in registers while its terms are added: vector v
-// of column n is element n * V + v of an array. A vector holds rows, never terms of a sum, so its
-// width cannot change a result.
+// A tile is V vectors of rows by N columns, in registers: vector v of column n is element n * V + v
+// of an array. A vector holds rows, never terms of a sum, so its width cannot change a result.
 #pragma once
 
 #include "columns.hpp"
@@ -68,7 +67,7 @@ ELMAN_INLINE void start(const Packet<Real> (&v)[N], Packet<Real> (&sum)[S][N]) {
 }
 
 // sum[s] += w_k x_k for k = s, s + every, s + 2 every ... < terms. w(v, k) points to vector v of
-// w_k; x(n, k) is the element of column n. `every` is S; or 2 S, if another pass has half the sums.
+// w_k; x(n, k) is the element of column n. `every` is S, but 2 S if add_sums takes half the sums.
 template <class Real, int V, int N, int S, class W, class X>
 ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&sum)[S][N * V]) {
     const auto add = [&](int s, Index k) ELMAN_INLINED {
@@ -87,7 +86,7 @@ ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&s
     for (; k + S <= terms; k += every) {
         ELMAN_EACH (s, S) add(s, k + s);
     }
-    // Now k + S > terms: the first terms - k sums get one more term, none if k >= terms.
+    // The last terms, fewer than S.
     ELMAN_EACH (s, S - 1)
         if (k + s < terms) add(s, k + s);
 }
@@ -109,11 +108,12 @@ ELMAN_INLINE void fold(Packet<Real> (&sum)[S][N], Packet<Real> (&v)[N]) {
 
 // --- one column
 
-// v = product(v, W, x) for P panels of V vectors each, the first at `row`. Column k of a panel is
-// its V vectors at k * V * lanes.
+// v = product(v, W, x) for P = 1 or 2 panels of V vectors, the first at `row`. Column k of a panel
+// is its V vectors at k * V * lanes.
 template <class Real, int P, int V, int S>
 ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real* x,
                               Packet<Real> (&v)[P * V]) {
+    static_assert(P <= 2);
     constexpr int lanes = kLanes<Real>;
     const Real* first = W.panels + row * W.cols;
     const Real* second = first + (P - 1) * V * lanes * W.cols;
@@ -134,8 +134,8 @@ ELMAN_INLINE void add_product(const PackedMatrix<Real>& W, Index row, const Real
 template <class Real>
 inline constexpr PackedMatrix<Real> kNoMatrix{};
 
-// v = product(product(c, A, a), B, b) for P panels of V vectors, the first at `row`; without the
-// inner product if A is kNoMatrix.
+// v = product(product(c, A, a), B, b) for these panels; without the inner product if A is
+// kNoMatrix.
 template <class Real, int P, int V>
 ELMAN_INLINE void add_products(const PackedMatrix<Real>& A, const Real* a,
                                const PackedMatrix<Real>& B, const Real* b, const Real* c, Index row,
@@ -233,7 +233,7 @@ ELMAN_APART void multiply_tiles(Tile<Real>& tile, Index groups) {
 // --- gradients
 
 // G = G + sum of d x^T, from the last step on, for N columns of G in a panel of V vectors. The
-// terms of a step are its columns.
+// terms k of a step are its columns: w_k is column k of d, x_k that of x.
 template <class Real, int V, int N>
 ELMAN_INLINE void correlate_tile(Real* G, Slots<const Real> d, Slots<const Real> x, Index count,
                                  Index steps) {
