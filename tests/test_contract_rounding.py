@@ -83,6 +83,7 @@ def test_a_step_is_the_sum_of_the_state_on_top_of_the_sum_of_the_input(rng, dtyp
                 assert_same_bits(batch, np.stack([expected] * 7))
 
 
+# sets with the same bits, and their multiply-add
 SETS = [(FUSED, fused), ([isa for isa in ISAS if isa not in FUSED], unfused)]
 # f'(v) e in terms of y = f(v), for numbers
 SLOPES = {

@@ -165,7 +165,7 @@ std::vector<Real> trained(const Architecture& a, Isa isa, Index sequences, Metho
     return all;
 }
 
-// The number of sets without the bits of scalar, for a network and its training: the bits of scalar, for a network and its training.
+// The number of sets without the bits of scalar, for a network and its training.
 template <class Real>
 int compare(const char* dtype, Hash& hash, const Architecture& a, Index sequences, Method method) {
     const auto everything = [&](Isa isa) {
