@@ -20,7 +20,7 @@ import elman
 from elman import _core
 from elman.cli import app, bench, demo, train
 from elman.training import recipe
-from fixtures import command, make_pages, make_reference, pages, pictures
+from fixtures import command, kernel_words, make_pages, make_reference, pages, pictures
 from fixtures.pages import blocks_of
 
 pytestmark = pytest.mark.any_isa
@@ -251,6 +251,17 @@ def test_the_page_names_every_option_of_a_command(name):
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", usage)) - {"--help"}
     first_cells = re.findall(r"^\| (`-.*?) \|", section[1], re.MULTILINE)
     assert options == set(re.findall(r"--[a-z-]+", " ".join(first_cells)))
+
+
+def test_the_list_for_a_reader_of_the_kernels_has_the_words_it_says():
+    files, total = kernel_words.counted()
+    assert files == {file: stated for file, _, stated in kernel_words.rows()}
+    assert f"({total:,} words at 250 a minute" in kernel_words.section()
+    assert total < 10.5 * 250
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py"))
+    for name in re.findall(r"`(test_\w+)(\.py)?`", kernel_words.section()):
+        here = (ROOT / "tests" / "".join(name)).exists() if name[1] else f"def {name[0]}(" in tests
+        assert here, name
 
 
 # --- notebooks and pictures -----------------------------------------------------------------------

@@ -62,7 +62,7 @@ CORE = [
     Fault(
         "fold",
         "order of sums",
-        "cpp/src/kernels/product.hpp",
+        "cpp/src/kernels/tile.hpp",
         "contract",
         "add_to(2, 3);\n        add_to(0, 2);",
         "add_to(0, 2);\n        add_to(0, 3);",
@@ -70,7 +70,7 @@ CORE = [
     Fault(
         "last terms",
         "bound",
-        "cpp/src/kernels/product.hpp",
+        "cpp/src/kernels/tile.hpp",
         "network",
         "k + s < terms",
         "k + s + 1 < terms",
@@ -78,9 +78,9 @@ CORE = [
     Fault(
         "second half of the sums",
         "index",
-        "cpp/src/kernels/product.hpp",
+        "cpp/src/kernels/tile.hpp",
         "contract",
-        "tile.x.column(n)[first_sum + k]",
+        "tile.x.column(n)[first + k]",
         "tile.x.column(n)[k]",
     ),
     Fault(
@@ -238,7 +238,7 @@ CORE = [
     Fault(
         "gradient of a bias",
         "order of sums",
-        "cpp/src/kernels/product.hpp",
+        "cpp/src/kernels/tile.hpp",
         "bits",
         "d.at(t).column(n)",
         "d.at(steps - 1 - t).column(n)",

@@ -247,6 +247,7 @@ template <class Real>
 ELMAN_INLINE Packet<Real> fade(Packet<Real> h, Packet<Real> size, Packet<Real> limit) {
     return zero_where<Real>(less(abs(size), limit), h);
 }
+// The limit if faded, else 0: nothing fades.
 template <class Real>
 ELMAN_INLINE Packet<Real> fade_limit(bool faded) {
     // Read from memory: a branch would make the compiler duplicate the code after it.
@@ -436,8 +437,8 @@ struct Functions {
         ELMAN_INLINED P backward(P e, P) const { return mul(e, alpha); }
     };
 
-    // g.value(v), faded. tanh is tiny exactly where its argument is, and relu there is tiny or +0:
-    // fading tests the argument, which is available earlier.
+    // g.value(v), faded. tanh and relu test v, which is available earlier: tanh is tiny exactly
+    // where v is (test_contract_rounding.py); so is relu, or it is +0.
     template <class G>
     ELMAN_INLINE P faded(G g, P v, P limit) {
         constexpr bool early = std::is_same_v<G, Tanh> || std::is_same_v<G, Relu>;

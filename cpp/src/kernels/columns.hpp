@@ -8,8 +8,7 @@
 
 namespace elman::ELMAN_SET {
 
-// values = function(values) for `rows` of each column, vector by vector. Several at a time, in
-// lockstep or unrolled, were not faster: the processor overlaps them.
+// values = function(values) for `rows` of each column, vector by vector.
 template <class Real, class F>
 ELMAN_INLINE void map(F function, Columns<Real> values, Index rows, Index count) {
     for (Index n = 0; n < count; ++n)
@@ -18,7 +17,9 @@ ELMAN_INLINE void map(F function, Columns<Real> values, Index rows, Index count)
             store<Real>(v, function(load<Real>(v)));
         }
 }
+// (Several at a time, in lockstep or unrolled, were not faster: the processor overlaps them.)
 
+// values = f(values), faded or not.
 template <class Real>
 static void apply(const Activation& f, bool faded, Columns<Real> values, Index rows, Index count) {
     if (f.clip <= DBL_MAX) {
@@ -32,6 +33,46 @@ static void apply(const Activation& f, bool faded, Columns<Real> values, Index r
         map<Real>([=](Packet<Real> v) ELMAN_INLINED { return Functions<Real>::faded(g, v, limit); },
                   values, rows, count);
     });
+}
+
+// v = f(v), faded or not (limit 0), for N vectors in registers; f is plain.
+template <class Real, int N>
+ELMAN_INLINE void apply_plain(Function f, bool faded, Packet<Real> (&v)[N]) {
+    Functions<Real>::with_plain(f, [&](auto g) ELMAN_INLINED {
+        if (f == Function::identity && !faded) return;
+        const Packet<Real> limit = fade_limit<Real>(faded);
+        ELMAN_EACH (i, N) v[i] = Functions<Real>::faded(g, v[i], limit);
+    });
+}
+
+// e = f'(v) e, faded, from y = f(v), for N vectors in registers; f is plain.
+template <class Real, int N>
+ELMAN_INLINE void differentiate_plain(Function f, const Packet<Real> (&y)[N],
+                                      Packet<Real> (&e)[N]) {
+    Functions<Real>::with_plain(f, [&](auto g) ELMAN_INLINED {
+        ELMAN_EACH (i, N) e[i] = g.backward(e[i], y[i]);
+    });
+    ELMAN_EACH (i, N) e[i] = fade<Real>(e[i], e[i], fade_limit<Real>(true));
+}
+
+// e = g.backward(e, y), faded, for `rows` of each column, vector by vector.
+template <class Real, class G>
+ELMAN_INLINE void map_errors(G g, Columns<const Real> y, Columns<Real> e, Index rows, Index count) {
+    const Packet<Real> limit = fade_limit<Real>(true);
+    for (Index n = 0; n < count; ++n)
+        for (Index i = 0; i < rows; i += kLanes<Real>) {
+            Real* at = e.column(n) + i;
+            const Packet<Real> d = g.backward(load<Real>(at), load<Real>(y.column(n) + i));
+            store<Real>(at, fade<Real>(d, d, limit));
+        }
+}
+
+// e = f'(v) e, faded, from y = f(v); f is plain.
+template <class Real>
+ELMAN_APART void differentiate_columns(Function f, Columns<const Real> y, Columns<Real> e,
+                                       Index rows, Index count) {
+    Functions<Real>::with_plain(
+        f, [&](auto g) ELMAN_INLINED { map_errors<Real>(g, y, e, rows, count); });
 }
 
 // f(-clip) and f(clip), sorted. A trainable f is monotone: a clipped value equals one of them, and
@@ -50,38 +91,33 @@ struct Ends {
     }
 };
 
-// e = e f'(v), faded, from y = f(v). Where f is clipped the derivative is 0; where y is NaN so is
-// the error, except for an identity without clip, which never reads y.
-template <class Real>
-static void differentiate_columns(const Activation& f, Columns<const Real> y, Columns<Real> e,
-                                  Index rows, Index count) {
-    using P = Packet<Real>;
-    const P limit = fade_limit<Real>(true), zero = broadcast<Real>(0);
-    const auto over_columns = [&](auto backward) ELMAN_INLINED {
-        for (Index n = 0; n < count; ++n)
-            for (Index i = 0; i < rows; i += kLanes<Real>) {
-                Real* at = e.column(n) + i;
-                const P d = backward(load<Real>(at), load<Real>(y.column(n) + i));
-                store<Real>(at, fade<Real>(d, d, limit));
-            }
-    };
-    if (is_plain(f))
-        return Functions<Real>::with_plain(f.function, [&](auto g) ELMAN_INLINED {
-            over_columns([=](P error, P value) ELMAN_INLINED { return g.backward(error, value); });
-        });
+// g with the derivative 0 where f is clipped, and a NaN for a NaN.
+template <class Real, class G>
+struct Guarded {
+    G g;
+    bool clipped;
+    Packet<Real> lower, upper;  // where f is clipped: Ends
 
-    const P infinity = broadcast<Real>(Constants<Real>::infinity);
+    ELMAN_INLINED Packet<Real> backward(Packet<Real> e, Packet<Real> y) const {
+        const Packet<Real> zero = broadcast<Real>(0);
+        const Packet<Real> infinity = broadcast<Real>(Constants<Real>::infinity);
+        Packet<Real> d = g.backward(e, y);
+        if (clipped) d = select(less(lower, y), select(less(y, upper), d, zero), zero);
+        // A NaN fails both comparisons and replaces d; an infinity passes one and keeps d.
+        const Packet<Real> not_above = select(less(negative<Real>(infinity), y), d, y);
+        return select(less(y, infinity), d, not_above);
+    }
+};
+
+// differentiate_columns for any elementwise f.
+template <class Real>
+static void differentiate_general(const Activation& f, Columns<const Real> y, Columns<Real> e,
+                                  Index rows, Index count) {
     const Ends<Real> ends(f);
-    const P lower = broadcast<Real>(ends.lower), upper = broadcast<Real>(ends.upper);
-    const bool clipped = f.clip <= DBL_MAX;
+    const Packet<Real> lower = broadcast<Real>(ends.lower), upper = broadcast<Real>(ends.upper);
     Functions<Real>::with_function(f, [&](auto g) ELMAN_INLINED {
-        over_columns([&](P error, P value) ELMAN_INLINED {
-            P d = g.backward(error, value);
-            if (clipped) d = select(less(lower, value), select(less(value, upper), d, zero), zero);
-            // A NaN fails both comparisons and replaces d; an infinity passes one and keeps d.
-            const P not_above = select(less(negative<Real>(infinity), value), d, value);
-            return select(less(value, infinity), d, not_above);
-        });
+        const Guarded<Real, decltype(g)> guarded{g, f.clip <= DBL_MAX, lower, upper};
+        map_errors<Real>(guarded, y, e, rows, count);
     });
 }
 
@@ -189,12 +225,14 @@ static void log_softmax_backward(Columns<const Real> y, Columns<Real> e, Index r
 template <class Real>
 ELMAN_APART void differentiate(const Activation& f, Columns<const Real> y, Columns<Real> e,
                                Index rows, Index count) {
-    if (f.function == Function::softmax)
+    if (is_plain(f))
+        differentiate_columns<Real>(f.function, y, e, rows, count);
+    else if (f.function == Function::softmax)
         softmax_backward<Real>(y, e, rows, count);
     else if (f.function == Function::log_softmax)
         log_softmax_backward<Real>(y, e, rows, count);
     else
-        differentiate_columns<Real>(f, y, e, rows, count);
+        differentiate_general<Real>(f, y, e, rows, count);
 }
 
 }  // namespace elman::ELMAN_SET

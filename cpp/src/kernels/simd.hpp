@@ -12,6 +12,7 @@
 // A Packet<Real> has kLanes<Real> elements; a mask is what `less` returns and `select` takes.
 //
 //   load<Real>(p), store<Real>(p, v)    at p, aligned to the packet
+//   load<Real>(p, v), store<Real>(p, v) the same for an array v, one packet after the other
 //   broadcast<Real>(value)              the value in every lane
 //   add, sub, mul, div, abs, bit_and, bit_or, bit_xor
 //   fma(a, b, c)                        a b + c, rounded once if kFused, else twice
@@ -472,6 +473,15 @@ ELMAN_INLINE Packet<Real> load_blocks(At at) {
 template <class Real, class V>
 ELMAN_INLINE void broadcast_four(const Real* p, V (&each)[4]) {
     spread(load_block(p), each);
+}
+
+template <class Real, int N>
+ELMAN_INLINE void load(const Real* p, Packet<Real> (&v)[N]) {
+    ELMAN_EACH (n, N) v[n] = load<Real>(p + n * kLanes<Real>);
+}
+template <class Real, int N>
+ELMAN_INLINE void store(Real* p, const Packet<Real> (&v)[N]) {
+    ELMAN_EACH (n, N) store<Real>(p + n * kLanes<Real>, v[n]);
 }
 
 // kAccumulators: registers for accumulators; the rest hold weights and broadcast elements.
