@@ -2,8 +2,6 @@
 //
 //     forward    h_t = f(v_t),  v_t = W_hh h_(t-1) + W_xh x_t + b_h
 //     backward   d_t = f'(v_t) (e_t + W_hh^T d_(t+1)),  f'(v_t) in terms of h_t
-//
-// for H units, and a column per sequence.
 #pragma once
 
 #include "product.hpp"
@@ -30,7 +28,7 @@ ELMAN_INLINE void forward_step(const PackedMatrix<Real>& W_xh, const Real* x,
 }
 
 // d = f'(v) product(d, W, d_next), faded, or f'(v) d if there is no later step, for `count`
-// columns. W is the transpose of W_hh; d holds e on entry.
+// columns; h = f(v). W is the transpose of W_hh; d holds e on entry.
 template <class Real, int V = 0>
 ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real> h, bool later,
                                 Columns<const Real> d_next, Columns<Real> d,
@@ -49,7 +47,7 @@ ELMAN_INLINE void backward_step(const PackedMatrix<Real>& W, Columns<const Real>
 
 // --- the loops over time
 
-// One sequence, in slots of one column.
+// One sequence, in slots of one column: h.at(t) is h_t, x.column(t) is x_(t+1).
 template <class Real, int V = 0>
 ELMAN_APART void unfold_cell(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh,
                              const Real* b_h, Columns<const Real> x, const Slots<Real>& h,

@@ -5,7 +5,7 @@
 //                         p_(k mod S) = fma(W[r, k], x[k], p_(k mod S))      for k = 0 ... K-1
 //                         (p_0 + p_1) + (p_2 + p_3), or p_0 + p_1, or p_0
 //
-// with S = partial_sums(rows, cols), 4, 2 or 1, for every dtype and every instruction set.
+// with S = partial_sums(rows, cols), 4, 2 or 1.
 //
 // "Faded": values below 2^-100 (float) or 2^-900 (double) in magnitude become +0.
 #pragma once
@@ -79,7 +79,7 @@ struct Kernels {
     // where f'(v_t) comes from the faded h_t, W is the transpose of W_hh, and e_t the error of h_t
     // from outside the recurrence. d has steps + 1 slots of `count` padded columns: slot t - 1
     // holds e_t on entry, d_t on return. The last slot holds d_(steps+1), unchanged; if the last
-    // step is the `newest`, its product is left out. direct: for another cell (cell.hpp).
+    // step is the `newest`, its product is left out. direct: see cell.hpp.
     void (*backpropagate)(const PackedMatrix<Real>& W, const Slots<const Real>& h,
                           const Slots<Real>& d, Columns<Real> direct, Index count, Index steps,
                           bool newest, const Activation& f) = nullptr;
@@ -89,7 +89,8 @@ struct Kernels {
     //     G[r, k] = fma(d_(t,n)[r], x_(t,n)[k], G[r, k]) for t = steps-1 ... 0, n = 0 ... count-1,
     //
     // where t counts slots, from 0; count >= 1; d (rows,) is padded, x (cols,) is read element by
-    // element. For W_hh, x is h of backpropagate: slot t pairs d_(t+1) with h_t.
+    // element. Slot t of d is d_(t+1); of x it is h_t for W_hh, x_(t+1) for W_xh. For W_hy it is
+    // h_(t+1), with o_(t+1).
     void (*correlate)(Real* G, Index rows, Index cols, Slots<const Real> d, Slots<const Real> x,
                       Index count, Index steps) = nullptr;
 

@@ -1,7 +1,7 @@
 // tile.hpp - products and gradients of a tile, in the order of summation of table.hpp.
 //
 // A tile is V vectors of rows by N columns, in registers: vector v of column n is element n * V + v
-// of an array. A vector holds rows, never terms of a sum, so its width cannot change a result.
+// of an array.
 #pragma once
 
 #include "columns.hpp"
@@ -86,7 +86,7 @@ ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&s
     for (; k + S <= terms; k += every) {
         ELMAN_EACH (s, S) add(s, k + s);
     }
-    // The last terms, fewer than S.
+    // Fewer than S terms are left, from k on.
     ELMAN_EACH (s, S - 1)
         if (k + s < terms) add(s, k + s);
 }
@@ -232,8 +232,8 @@ ELMAN_APART void multiply_tiles(Tile<Real>& tile, Index groups) {
 
 // --- gradients
 
-// G = G + sum of d x^T, from the last step on, for N columns of G in a panel of V vectors. The
-// terms k of a step are its columns: w_k is column k of d, x_k that of x.
+// G = G + sum of d x^T, from the last step on, for N columns of G in a panel of V vectors. Here k
+// is a sequence, n a column of G: w_k is column k of d, x_k that of x.
 template <class Real, int V, int N>
 ELMAN_INLINE void correlate_tile(Real* G, Slots<const Real> d, Slots<const Real> x, Index count,
                                  Index steps) {
