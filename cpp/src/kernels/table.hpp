@@ -49,7 +49,7 @@ struct Kernels {
     // with W_xh (H, I), W_hh (H, H) and b_h (H,), padded. x (I,) holds steps x count columns, read
     // element by element: step t of sequence n is column (t-1) count + n. h (H,) has steps + 1
     // slots of padded columns: slot 0 holds the states before the first step, slot t is h_t.
-    // h.step is count * h.stride, or arbitrary if steps is 1 (see recur).
+    // h.step is count * h.stride if steps > 1 (see recur).
     void (*unfold)(const PackedMatrix<Real>& W_xh, const PackedMatrix<Real>& W_hh, const Real* b_h,
                    Columns<const Real> x, const Slots<Real>& h, Index count, Index steps,
                    const Activation& f) = nullptr;
@@ -79,7 +79,7 @@ struct Kernels {
     // where f'(v_t) comes from the faded h_t, W is the transpose of W_hh, and e_t the error of h_t
     // from outside the recurrence. d has steps + 1 slots of `count` padded columns: slot t - 1
     // holds e_t on entry, d_t on return. The last slot holds d_(steps+1), unchanged; if the last
-    // step is the `newest`, its product is left out. direct: see cell.hpp.
+    // step is the `newest`, its product is left out. `direct` is unused.
     void (*backpropagate)(const PackedMatrix<Real>& W, const Slots<const Real>& h,
                           const Slots<Real>& d, Columns<Real> direct, Index count, Index steps,
                           bool newest, const Activation& f) = nullptr;

@@ -86,7 +86,7 @@ ELMAN_INLINE void add_terms(Index terms, Index every, W w, X x, Packet<Real> (&s
     for (; k + S <= terms; k += every) {
         ELMAN_EACH (s, S) add(s, k + s);
     }
-    // Fewer than S terms are left, from k on.
+    // Fewer than S terms are left.
     ELMAN_EACH (s, S - 1)
         if (k + s < terms) add(s, k + s);
 }
