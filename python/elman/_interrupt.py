@@ -5,14 +5,21 @@ one runs in a thread of its own, without the interpreter's lock, while the main 
 a handler raises, as that of Ctrl-C does, the result is dropped, and the thread goes on to the end
 of its call. Exit and `os.fork` wait for it: without, OpenBLAS hung in 3 of 15 exits and 6 of 12
 forks.
+
+A handler can raise between any two instructions of Python. So threads share bare locks only:
+`threading.Event`, and so `threading.Thread.start`, may keep their lock if one raises there, and the
+thread, then exit, would wait for it without end.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import functools
 import os
 import threading
+import time
+from _thread import start_new_thread
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,7 +36,7 @@ _LONG = 1 << 25  # rows * columns^2: 3 to 40 ms; a thread takes 0.1 to 0.3 ms
 _LONG_PRODUCT = 1 << 28  # multiply-adds: 10 ms
 _INTERVAL = 0.05  # seconds: on Windows, signals do not end a wait
 
-_running: set[threading.Event] = set()  # the ends of calls
+_running: set[Future[Any]] = set()
 
 
 def interruptible(
@@ -68,36 +75,37 @@ def in_thread(work: Callable[[], _T], *, daemon: bool = False) -> _T:
     Exit and `os.fork` do not wait for a daemon, which may fork itself.
     """
     done: Future[_T] = Future()
-    ended = threading.Event()  # Thread.join, interrupted, takes the thread for ended before 3.13
+    ended = threading.Lock()
+    ended.acquire()
     errors: Any = np.geterr()  # not part of the context before NumPy 2
 
     def run() -> None:
+        if not daemon:
+            _running.add(done)
         try:
             with np.errstate(**errors):
                 done.set_result(work())
         except BaseException as error:
             done.set_exception(error)
         finally:
-            _running.discard(ended)
-            ended.set()
+            _running.discard(done)
+            ended.release()
 
-    context = contextvars.copy_context()
-    if not daemon:
-        _running.add(ended)
     try:
-        threading.Thread(target=context.run, args=(run,), daemon=daemon).start()
+        start_new_thread(contextvars.copy_context().run, (run,))
     except RuntimeError:  # no thread left, or the interpreter ends
-        _running.discard(ended)
         return work()
-    while not ended.wait(_INTERVAL):
+    while not ended.acquire(timeout=_INTERVAL):
         pass
     return done.result()
 
 
 def _wait() -> None:
-    for ended in list(_running):
-        ended.wait()
+    calls = list(_running)
+    while not _running.isdisjoint(calls):
+        time.sleep(0.001)
 
 
+atexit.register(_wait)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_wait)
+    os.register_at_fork(before=_wait, after_in_child=_running.clear)
