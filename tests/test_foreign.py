@@ -30,6 +30,11 @@ TRAINING = """
 """
 
 
+OF_TRAIN = inspect.signature(elman.train).parameters.keys() - (
+    inspect.signature(elman.Trainer).parameters.keys()
+)
+
+
 def network(**options):
     return elman.Network(2, 3, 1, **options)
 
@@ -240,6 +245,12 @@ def test_other_ways_to_make_a_network():
         elman.Network.from_weights([], None, nonlinearity="relu")
     with pytest.raises(elman.ArgumentTypeError, match=r"^activation: .*from_tensors\(net\.tensors"):
         NET.replace(activation="relu")
+    net = network(output_activation="identity", direction="reverse", activation="relu")
+    for word in ("activation", "output_activation", "direction"):
+        with pytest.raises(elman.ArgumentTypeError) as caught:
+            net.replace(**{word: "tanh"})
+        remedy = str(caught.value).rpartition(": use ")[2].replace("...", f"net.{word}")
+        assert eval(remedy, {"elman": elman, "net": net}) == net
     with pytest.raises(elman.ArgumentTypeError, match=r"^net\.replace: expected all arguments by"):
         NET.replace(tensors)
 
@@ -345,6 +356,17 @@ def test_an_unknown_setting_of_an_optimizer_names_the_right_one(make, word, reme
     assert {word[:-1] for word in remedy.split(" and ")} <= known.keys()
 
 
+@pytest.mark.parametrize("make", [elman.SGD, elman.Adam, elman.AdamW, elman.RMSprop, elman.Adagrad])
+def test_a_remedy_for_a_setting_is_one_that_this_optimizer_has(make):
+    known = inspect.signature(make).parameters
+    for word in ("beta_1", "beta_2", "betas", "clipnorm", "eps", "l2", "rho", "schedule", "wd"):
+        with pytest.raises(elman.ArgumentTypeError, match=rf"^{word}: .*unknown one") as caught:
+            make(**{word: 0.5})
+        remedy = str(caught.value).partition(": use ")[2]
+        named = set(re.findall(r"(\w+)=", remedy))
+        assert named <= known.keys() or remedy.endswith(" of elman.train"), remedy
+
+
 def test_other_settings_of_an_optimizer_are_given_by_name():
     with pytest.raises(elman.ArgumentTypeError, match=r"^SGD: .*as in weight_decay=\.\.\., got 2"):
         elman.SGD(0.1, 0.9)
@@ -352,14 +374,17 @@ def test_other_settings_of_an_optimizer_are_given_by_name():
         train(optimizer=elman.Adam)
 
 
-@pytest.mark.parametrize("word", [*TRAINING.split(), "epochs", "batch_size", "schedule"])
+@pytest.mark.parametrize("word", [*TRAINING.split(), *sorted(OF_TRAIN)])
 def test_a_remedy_for_a_trainer_is_an_argument_of_it_or_of_train(word):
     with pytest.raises(elman.ArgumentTypeError, match=rf"^{word}: .*use ") as caught:
         elman.Trainer(NET, **{word: 1})
     remedy = str(caught.value).rpartition(": use ")[2]
-    own, train = (set(inspect.signature(f).parameters) for f in (elman.Trainer, elman.train))
-    named = set(re.findall(r"(?:^|or |and )(\w+)=", remedy))
-    assert named <= (train if remedy.endswith(" of elman.train") else own), remedy
+    place = re.search(r" of (?:elman\.(train)|trainer\.(update))\b", remedy)
+    taken_by = {None: elman.Trainer, "train": elman.train, "update": elman.Trainer.update}
+    known = inspect.signature(taken_by[place and (place[1] or place[2])]).parameters
+    assert remedy.count(" of ") == (place is not None)
+    named = set(re.findall(r"(?:^|or |and )(\w+)=", remedy)) or {remedy.partition(" of ")[0]}
+    assert named <= known.keys() | {"no device: elman computes on the CPU"}, remedy
 
 
 @pytest.mark.parametrize(
@@ -369,7 +394,11 @@ def test_a_remedy_for_a_trainer_is_an_argument_of_it_or_of_train(word):
         ("fit", "trainer.update(x, y)"),
         ("predict", "net(x), with net = trainer.network"),
         ("save", "trainer.network.save"),
-        ("zero_grad", "no call: gradients are returned, not accumulated"),
+        ("evaluate", "trainer.loss(x, y)"),
+        ("load_state_dict", "trainer.restore(state)"),
+        ("reset_states", "trainer.reset()"),
+        ("state_dict", "trainer.state()"),
+        ("zero_grad", "trainer.update(x, y) alone: gradients are not accumulated"),
     ],
 )
 def test_a_method_that_a_trainer_does_not_have_names_the_right_way(name, way):

@@ -124,14 +124,17 @@ _FROM_TENSORS = {
     "nonlinearity": "activation=",
     "out_activation": "output_activation=",
 }
+_FUNCTIONS = ("activation", "output_activation", "direction")  # which tensors do not contain
 _REPLACE = {
     **{
         word: f'tensors={{"{word}": ...}}'
         for word in ("initial_state", "input_mean", "input_std", "output_mean", "output_std")
     },
     **{
-        word: f"elman.Network.from_tensors(net.tensors(), {word}=...)"
-        for word in ("activation", "direction", "output_activation")
+        word: "elman.Network.from_tensors(net.tensors(), "
+        + ", ".join(f"{other}={'...' if other == word else f'net.{other}'}" for other in _FUNCTIONS)
+        + ")"
+        for word in _FUNCTIONS
     },
     "weights": "tensors=",
 }
@@ -197,20 +200,19 @@ _ESTIMATOR = {
     "seed": "random_state=",
 }
 
+_OF_UPDATE = ("carry_state", "lengths", "sample_weight", "state", "step_weight", "x", "y")
+_OF_TRAIN = (
+    *("batch_size", "bptt_steps", "callback", "checkpoint", "checkpoint_every", "epochs"),
+    *("min_delta", "patience", "progress", "schedule", "seed", "shuffle", "update_every"),
+    "validation",
+)
 _WORDS = {
     **dict.fromkeys(("ElmanClassifier", "ElmanRegressor"), _ESTIMATOR),
     **dict.fromkeys(("Adagrad", "Adam", "AdamW", "RMSprop", "SGD"), _OPTIMIZER),
     "Network": _NETWORK,
     "Network.from_tensors": _FROM_TENSORS,
     "Network.from_weights": _FROM_TENSORS,
-    "Trainer": {
-        **_TRAINING,
-        **{
-            word: f"{word}= of elman.train"
-            for word in ("batch_size", "bptt_steps", "callback", "checkpoint", "epochs")
-        },
-        **{word: f"{word}= of elman.train" for word in ("progress", "schedule", "validation")},
-    },
+    "Trainer": {**_TRAINING, **{word: f"{word}=" for word in (*_OF_TRAIN, *_OF_UPDATE)}},
     "net.replace": _REPLACE,
     "net.run": _RUN,
     "train": _TRAINING,
@@ -272,6 +274,17 @@ _ATTRIBUTES = {
     "weight_ih_l0": "net.layers[0].W_xh",
     "weights": "net.tensors()",
     "zero_grad": "no call: gradients are returned, not accumulated",
+}
+
+_TRAINER = {
+    **dict.fromkeys(
+        ("fit", "partial_fit", "step", "train", "train_on_batch"), "trainer.update(x, y)"
+    ),
+    **dict.fromkeys(("evaluate", "score"), "trainer.loss(x, y)"),
+    **dict.fromkeys(("load", "load_state_dict"), "trainer.restore(state)"),
+    **dict.fromkeys(("reset_state", "reset_states"), "trainer.reset()"),
+    "state_dict": "trainer.state()",
+    "zero_grad": "trainer.update(x, y) alone: gradients are not accumulated",
 }
 
 _MODULE = {
@@ -372,10 +385,11 @@ def _missing(name: str, word: str, required: tuple[str, ...]) -> str:
 
 def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:
     remedy = _WORDS[name].get(keyword)
-    if name == "Trainer" and remedy:
-        word, end, _ = remedy.partition("=")
-        if end and word.isidentifier() and word not in known and "elman" not in remedy:
-            remedy = f"{word}= of elman.train"
+    if remedy is not None and name == "Trainer":
+        remedy = _for_a_trainer(remedy, known)
+    elif remedy is not None and _WORDS[name] is _OPTIMIZER and " of " not in remedy:
+        words = remedy.replace("=", "").split(" and ")
+        remedy = remedy if set(words) <= set(known) else None
     if remedy is None:
         from difflib import get_close_matches
 
@@ -383,6 +397,16 @@ def _unknown(name: str, keyword: str, known: tuple[str, ...]) -> str:
         remedy = f"{close[0]}=" if close else None
     said = f"{keyword}: expected an argument of {name}, got an unknown one"
     return said if remedy is None else f"{said}: use {remedy}"
+
+
+def _for_a_trainer(remedy: str, known: Container[str]) -> str:
+    """Return a remedy of `elman.train`, with the place of an argument that a trainer has not."""
+    word = remedy.partition("=")[0]
+    if not word.isidentifier() or word in known:
+        return remedy
+    argument, comma, use = remedy.partition("=, ")
+    place = "trainer.update" if word in _OF_UPDATE else "elman.train"
+    return f"{argument}= of {place}, {use}" if comma else f"{remedy} of {place}"
 
 
 def value(given: object, known: Container[str | None]) -> str:
@@ -435,8 +459,8 @@ def reader(source: object, own: str) -> str:
 def of_trainer(name: str) -> str:
     """Return the message for an attribute that a trainer does not have."""
     said = f"'Trainer' object has no attribute {name!r}"
-    if name in ("fit", "partial_fit", "step", "train", "train_on_batch"):
-        return f"{said}: use trainer.update(x, y)"
+    if name in _TRAINER:
+        return f"{said}: use {_TRAINER[name]}"
     remedy = attribute(name).partition(": use ")[2]
     return f"{said}: use {remedy}, with net = trainer.network" if remedy else said
 
