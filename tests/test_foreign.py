@@ -432,3 +432,10 @@ def test_an_unknown_setting_of_an_estimator_names_the_right_one(kind):
         assert set(re.findall(r"(\w+)=", remedy)) <= known.keys()
     with pytest.raises(elman.ArgumentTypeError, match=rf"^{kind}: expected all arguments by name"):
         make(64)
+
+
+def test_a_near_name_of_an_activation_is_one_that_a_layer_can_have():
+    with pytest.raises(elman.ArgumentError, match=r"got 'softmx'$"):
+        network(activation="softmx")
+    with pytest.raises(elman.ArgumentError, match=r"got 'softmx': use 'softmax'$"):
+        network(output_activation="softmx")

@@ -278,3 +278,28 @@ def test_a_result_says_that_its_network_is_called():
             getattr(result, name)
     with pytest.raises(AttributeError, match=r"'nothing'$"):
         _ = result.nothing
+
+
+class Failing:
+    """Something like an array whose conversion fails."""
+
+    def __array__(self, dtype=None, copy=None):
+        try:
+            {}["column"]
+        except KeyError as error:
+            raise ValueError("no column") from error
+
+
+@pytest.mark.parametrize(
+    "call", [lambda f, x: f(x), lambda f, x: f.run(x), lambda f, x: f.run(X, state=x)]
+)
+def test_errors_of_another_library_keep_their_cause(call):
+    with pytest.raises(ValueError, match=r"^no column$") as caught:
+        call(net(), Failing())
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("argument", ["state", "lengths", "mask"])
+def test_irregular_values_of_a_container_name_their_argument(argument):
+    with pytest.raises(elman.ShapeError, match=rf"^{argument}: expected a regular array"):
+        net().run(X, **{argument: collections.deque([[1], [1, 2]])})

@@ -16,7 +16,7 @@ from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitErro
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any, TypeAlias, TypeGuard
+    from typing import Any, NoReturn, TypeAlias, TypeGuard
 
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -181,7 +181,9 @@ def activation(argument: str, value: str | Activation) -> CoreActivation:
     if not isinstance(value, str):
         raise ArgumentTypeError(f"{argument}: expected a name or an Activation, got {kind(value)}")
     given = name(argument, value)
-    _foreign.require_activation(argument, given, TABLE)
+    if given not in TABLE:
+        usable = [other for other in TABLE if argument != "activation" or TABLE[other].in_layers]
+        _foreign.require_activation(argument, given, TABLE, usable)
     return given, None, None, None
 
 
@@ -404,7 +406,7 @@ def states(values: ArrayLike) -> Array:
     try:
         return reals("state", values)
     except UNUSABLE as error:
-        raise explained(error, None, 0, state=values) from None
+        explain(error, None, 0, state=values)
 
 
 def network_remedy(net: object) -> str:
@@ -417,22 +419,44 @@ def network_remedy(net: object) -> str:
     return "; elman.from_torch converts a module" if hasattr(net, "state_dict") else ""
 
 
-def explained(
-    error: Exception, x: object, input_size: int, outputs: object = None, state: object = None
+def explain(
+    error: Exception, x: object, input_size: int, outputs: object = None, **others: object
+) -> NoReturn:
+    """Raise an error of a call with a remedy, if one is known, or else itself, with its cause."""
+    explained = _explained(error, x, input_size, outputs, **others)
+    if explained is error:
+        raise error
+    raise explained from None
+
+
+def _explained(
+    error: Exception, x: object, input_size: int, outputs: object, **others: object
 ) -> Exception:
-    """Return an error of a call with a remedy, if one is known."""
     said = str(error)
     if type(error) is ValueError and "inhomogeneous" in said:  # NumPy's, of other than lists
-        error = ShapeError("x: expected a regular array of numbers, got rows of different lengths")
-        said = str(error)
+        wrong = _irregular(x=x, **others)
+        said = f"{wrong}: expected a regular array of numbers, got rows of different lengths"
+        error = ShapeError(said)
     remedy = ""
     if said.startswith("outputs: "):
         remedy = _outputs_remedy(outputs)
     elif said.startswith("x: ") and isinstance(error, UNUSABLE):
         remedy = inputs_remedy(x, input_size)
-    elif said.startswith("state: "):
-        remedy = "; use its .state" if hasattr(state, "state") else ""  # a Run or a Stream
+    elif said.startswith("state: ") and hasattr(others.get("state"), "state"):
+        remedy = "; use its .state"  # a Run or a Stream
     return type(error)(said + remedy) if remedy else error
+
+
+def _irregular(**arguments: object) -> str:
+    """Return the name of the first argument that NumPy cannot make an array of, or that of x."""
+    import numpy as np
+
+    for name, value in arguments.items():
+        try:
+            np.asarray(value)
+        except ValueError:
+            return name
+    return "x"
 
 
 def _outputs_remedy(outputs: object) -> str:

@@ -418,8 +418,10 @@ def value(given: object, known: Container[str | None]) -> str:
     return f": use {meant!r}" if meant in known else ""
 
 
-def require_activation(argument: str, name: str, known: Collection[str]) -> None:
-    """Raise for an unknown name of an activation if a near one is meant.
+def require_activation(
+    argument: str, name: str, known: Collection[str], usable: Collection[str]
+) -> None:
+    """Raise for an unknown name of an activation if a near one, of the `usable`, is meant.
 
     The core raises for all others, and knows other spellings.
     """
@@ -432,7 +434,7 @@ def require_activation(argument: str, name: str, known: Collection[str]) -> None
     if remedy is None and plain not in _NOT_HERE:
         from difflib import get_close_matches
 
-        close = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
+        close = get_close_matches(name.lower(), usable, n=1, cutoff=0.75)
         remedy = repr(close[0]) if close else None
     if remedy is not None:
         *names, last = known

@@ -129,7 +129,7 @@ class Activation:
             raise ArgumentTypeError(f"name: expected a name, got {type(name).__name__}")
         numbers = (_number("alpha", alpha), _number("beta", beta), _number("clip", clip))
         name = name.encode(errors="backslashreplace").decode()  # of what is not Unicode
-        _foreign.require_activation("name", name, TABLE)
+        _foreign.require_activation("name", name, TABLE, TABLE)
         self._set(*_core.activation((name, *numbers)))
 
     def _set(self, name: str, alpha: float | None, beta: float | None, clip: float | None) -> None:
