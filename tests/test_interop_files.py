@@ -264,6 +264,16 @@ def test_a_file_of_another_framework_names_its_reader(tmp_path, read, suffix, re
         assert str(caught.value).startswith(f"{path}: expected a model that elman.{read.__name__}")
 
 
+def test_contents_that_name_their_reader_count_more_than_the_suffix(tmp_path):
+    net = elman.Network(1, 2, 1)
+    net.save(tmp_path / "model.safetensors")
+    path = tmp_path / "model.onnx"
+    (tmp_path / "model.safetensors").rename(path)
+    with pytest.raises(UnsupportedModelError, match=r"got elman's: elman\.load reads it$"):
+        elman.from_torch(path)
+    assert elman.load(path) == net
+
+
 @pytest.mark.parametrize(
     ("read", "module", "reader"),
     [

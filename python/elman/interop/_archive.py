@@ -40,8 +40,8 @@ def opening(path: str, framework: str) -> Iterator[None]:
     with _files.naming(path):
         try:
             yield
-        except (UnsupportedModelError, ModelFormatError):
-            if other == framework:
+        except (UnsupportedModelError, ModelFormatError) as error:
+            if other == framework or str(error).endswith("reads it"):  # from the contents
                 raise
             raise UnsupportedModelError(
                 f"expected a model that elman.from_{framework} reads, got *{suffix}: {readers}"
