@@ -267,8 +267,9 @@ def test_names_imported_on_use_are_those_that_type_checkers_see(name):
     assert (found | own).keys() == set(package.__all__) == {*dir(package)}
     assert all(getattr(package, name) is value for name, value in found.items())
     assert not found.keys() & own.keys()
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'") as caught:
         package.nothing  # noqa: B018
+    assert (caught.value.name, caught.value.obj) == ("nothing", package)  # to suggest a near name
 
 
 FROM_THREADS = """

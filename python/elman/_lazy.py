@@ -24,6 +24,7 @@ def names(
             found = vars(importlib.import_module(f"{package}.{module}"))
             if name in found:
                 return found[name]
-        raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
+        # Without its name: Python then adds the module too, and suggests a near name.
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return find, lambda: list(public)
