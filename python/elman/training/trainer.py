@@ -292,7 +292,9 @@ class Trainer:
         """
         updates, state = self._core.updates, self._core.state()
         if self._core.updates != updates:
-            raise BusyError("the trainer is in use by another thread; call its methods one at a time")
+            raise BusyError(
+                "the trainer is in use by another thread; call its methods one at a time"
+            )
         state[_UPDATES] = np.array(updates)
         if not callable(self._learning_rate):
             state[_LEARNING_RATE] = np.array(self._learning_rate)
