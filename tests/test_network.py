@@ -391,6 +391,8 @@ def test_what_is_set_on_an_array_of_a_network_does_not_reach_the_network():
         array.shape = (array.size,)
     for array in (layer.b_h, readout.b_y, net.initial_state, net.input_std, layer.W_xh):
         array.dtype = "i4"
+    for array in (layer.W_hh.base, readout.W_hy.base, net.tensors()["layers.0.W_xh"].base):
+        array.shape = (array.size,)
     assert (net.layers[0].W_hh.shape, net.state_size, net.dtype) == ((4, 4), 4, np.float32)
     assert hash(net) == before
     assert pickle.dumps(net) == data

@@ -352,3 +352,39 @@ def test_a_second_thread_is_refused_while_an_update_goes_on(rng):
         done.set()
         thread.join()
     assert refused
+
+
+class Between:
+    """The core of a trainer that another thread uses between two calls."""
+
+    def __init__(self, trainer, x, y):
+        self.core = trainer._core
+        self.update = lambda: trainer.update(x, y)
+
+    def __getattr__(self, name):
+        return getattr(self.core, name)
+
+
+def test_an_update_that_was_made_is_not_refused_afterwards(x, y):
+    class Taken(Between):
+        @property
+        def finite(self):
+            raise elman.BusyError("the trainer is in use by another thread")
+
+    trainer, other = elman.Trainer(network()), elman.Trainer(network())
+    trainer._core = Taken(trainer, x, y)
+    assert trainer.update(x, y) == other.update(x, y)
+    assert trainer.updates == 1
+
+
+def test_a_state_is_that_of_one_moment(x, y):
+    class Updated(Between):
+        def state(self):
+            state = self.core.state()
+            self.update()
+            return state
+
+    trainer = elman.Trainer(network())
+    trainer._core = Updated(trainer, x, y)
+    with pytest.raises(elman.BusyError, match=r"^the trainer is in use by another thread; "):
+        trainer.state()

@@ -404,7 +404,8 @@ output_mean, output_std, masked, metadata, table
     ) -> None:
         if _is_set(self, "_core"):
             raise AttributeError("__init__ was already called: networks are immutable")
-        tensors = core.tensors()
+        # Views, so that the `base` of a view of one is the array behind it.
+        tensors = {name: array.view() for name, array in core.tensors().items()}
         self._core = core
         self._tensors = tensors
         self._masked = masked

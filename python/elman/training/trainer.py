@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from elman import _arguments, _core, _foreign, _frame
 from elman._network import Network, network_of, require_network
 from elman._parameters import core_of
-from elman.errors import ArgumentError, ArgumentTypeError, DivergenceError
+from elman.errors import ArgumentError, ArgumentTypeError, BusyError, DivergenceError
 from elman.training import data, optimizers, scaling
 
 if TYPE_CHECKING:
@@ -242,7 +243,8 @@ class Trainer:
         rates, number, B = np.array([self.learning_rate]), self.updates + 1, examples.sequences
         losses, _ = self._train(examples, np.arange(B), B, rates, (None, None), carried)
         loss = float(losses[0])
-        self._require_finite(loss, f"in update {number}")
+        with contextlib.suppress(BusyError):  # of another thread by now: the update is made
+            self._require_finite(loss, f"in update {number}")
         return loss
 
     def loss(
@@ -288,8 +290,12 @@ class Trainer:
             The parameters, the optimizer's moments, the number of updates, the learning rate unless
             it is a function, and carried states: `np.savez(path, **trainer.state())` saves them.
         """
-        state = self._core.state()
-        state[_UPDATES] = np.array(self._core.updates)
+        updates, state = self._core.updates, self._core.state()
+        if self._core.updates != updates:
+            raise BusyError(
+                "the trainer is in use by another thread; call its methods one at a time"
+            )
+        state[_UPDATES] = np.array(updates)
         if not callable(self._learning_rate):
             state[_LEARNING_RATE] = np.array(self._learning_rate)
         return state
