@@ -404,10 +404,9 @@ output_mean, output_std, masked, metadata, table
     ) -> None:
         if _is_set(self, "_core"):
             raise AttributeError("__init__ was already called: networks are immutable")
-        # Views, so that the `base` of a view of one is the array behind it.
-        tensors = {name: array.view() for name, array in core.tensors().items()}
         self._core = core
-        self._tensors = tensors
+        # Views, so that the `base` of a view of one is the array behind it.
+        self._tensors = tensors = {name: a.view() for name, a in core.tensors().items()}
         self._masked = masked
         self._metadata = MappingProxyType(dict(metadata))
         if table is not None:
