@@ -16,7 +16,7 @@ from elman.errors import ArgumentError, ArgumentTypeError, DTypeError, LimitErro
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any, NoReturn, TypeAlias, TypeGuard
+    from typing import Any, TypeAlias, TypeGuard
 
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -406,7 +406,7 @@ def states(values: ArrayLike) -> Array:
     try:
         return reals("state", values)
     except UNUSABLE as error:
-        explain(error, None, 0, state=values)
+        raise explained(error, None, 0, state=values) from error.__cause__
 
 
 def network_remedy(net: object) -> str:
@@ -419,19 +419,10 @@ def network_remedy(net: object) -> str:
     return "; elman.from_torch converts a module" if hasattr(net, "state_dict") else ""
 
 
-def explain(
+def explained(
     error: Exception, x: object, input_size: int, outputs: object = None, **others: object
-) -> NoReturn:
-    """Raise an error of a call with a remedy, if one is known, or else itself, with its cause."""
-    explained = _explained(error, x, input_size, outputs, **others)
-    if explained is error:
-        raise error
-    raise explained from None
-
-
-def _explained(
-    error: Exception, x: object, input_size: int, outputs: object, **others: object
 ) -> Exception:
+    """Return an error of a call with a remedy, if one is known, or else itself."""
     said = str(error)
     if type(error) is ValueError and "inhomogeneous" in said:  # NumPy's, of other than lists
         wrong = _irregular(x=x, **others)

@@ -222,7 +222,7 @@ class Network(Parameters):
         try:
             y = self._core.call(x, outputs, out)
         except (TypeError, ValueError) as error:
-            _arguments.explain(error, x, self.input_size, outputs)
+            raise _arguments.explained(error, x, self.input_size, outputs) from error.__cause__
         if y is not NotImplemented:
             return y
         from elman import _frame, _ragged
@@ -342,8 +342,8 @@ class Network(Parameters):
         try:
             run = self._core.run(x, state, lengths, outputs, *rest)
         except (TypeError, ValueError) as error:
-            others = {"state": state, "lengths": lengths, "mask": mask}
-            _arguments.explain(error, x, self.input_size, outputs, **others)
+            others = {"outputs": outputs, "state": state, "lengths": lengths, "mask": mask}
+            raise _arguments.explained(error, x, self.input_size, **others) from error.__cause__
         if run is not NotImplemented:
             return Run(*run)
         from elman import _frame, _ragged
